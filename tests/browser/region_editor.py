@@ -1,0 +1,74 @@
+"""The region graph editor as a person meets it: one object per view, found by its test names."""
+
+from lab import Notebook, center
+
+# What a view draws, without what may differ between two views of one graph (ids, focus, selection).
+DRAWING = """root => {
+  const canvas = root.querySelector('[data-testid="canvas"]');
+  const near = canvas.getBoundingClientRect();
+  const things = [...canvas.querySelectorAll('[data-key]')].filter(
+    thing => /^[rpcm]:/.test(thing.dataset.key));
+  return things.map(thing => {
+    const box = thing.getBoundingClientRect();
+    const place = [box.x - near.x, box.y - near.y, box.width, box.height].map(Math.round);
+    return [thing.dataset.key, thing.textContent.trim(), ...place].join(' ');
+  }).sort();
+}"""
+
+
+class Editor:
+    """One view of a `RegionGraphEditor`, in the output of one cell."""
+
+    def __init__(self, notebook: Notebook, cell: int) -> None:
+        self.notebook, self.page = notebook, notebook.page
+        self.root = notebook.cell(cell).locator('.sk-editor[data-testid="region-graph-editor"]')
+        self.canvas = self.root.get_by_test_id("canvas")
+        self.status = self.root.get_by_test_id("status")
+        self.root.wait_for()
+        self.root.scroll_into_view_if_needed()
+
+    def key(self, name: str):
+        """One drawn thing: "r:NAME", "p:SOURCE>TARGET", "c:…", "h:NAME", "m:TARGET<SOURCE"."""
+        return self.root.locator(f'[data-key="{name}"]')
+
+    def command(self, name: str):
+        return self.root.locator(f'[data-cmd="{name}"]')
+
+    def field(self, name: str):
+        return self.root.locator(f'[data-field="{name}"]')
+
+    def drawing(self) -> list[str]:
+        return self.root.evaluate(DRAWING)
+
+    def ground(self, across: float, down: float) -> tuple[float, float]:
+        """A point of the canvas on the screen, given as shares of its width and height."""
+        box = self.canvas.bounding_box()
+        return box["x"] + across * box["width"], box["y"] + down * box["height"]
+
+    def click(self, locator) -> None:
+        """A click of the mouse at the middle of a thing, as it lies on the screen."""
+        self.page.mouse.click(*center(locator))
+
+    def write(self, field: str, text: str) -> None:
+        """Fills a field as a person does: click, select all, type, Enter."""
+        self.click(self.field(field))
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(text)
+        self.page.keyboard.press("Enter")
+
+    def draw_region(self, name: str, across: float, down: float) -> None:
+        """Double-click on free ground, then type the name, which is ready to be typed."""
+        self.page.mouse.dblclick(*self.ground(across, down))
+        self.field("name").and_(self.root.locator(":focus")).wait_for()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(name)
+        self.page.keyboard.press("Enter")
+        self.key(f"r:{name}").wait_for()
+
+    def draw_pathway(self, source: str, target: str) -> None:
+        """Select the source, then drag its blue handle onto the target."""
+        self.click(self.key(f"r:{source}"))
+        handle = self.key(f"h:{source}")
+        handle.wait_for()
+        self.notebook.drag(center(handle), center(self.key(f"r:{target}")))
+        self.key(f"p:{source}>{target}").wait_for(state="attached")

@@ -1,0 +1,177 @@
+"""The region graph editor by hand: drawing, breaking, undoing, and training what was drawn."""
+
+import pytest
+from playwright.sync_api import expect
+from region_editor import Editor
+
+EMPTY = """
+import shapekeeper as sk
+from shapekeeper import plots
+from shapekeeper.widgets import RegionGraphEditor
+editor = RegionGraphEditor()
+editor
+"""
+THREE = """
+import shapekeeper as sk
+from shapekeeper.widgets import RegionGraphEditor
+start = sk.RegionGraph(
+    [
+        sk.Region("eye", 64, position=(110, 140), input=True),
+        sk.Region("between", 48, position=(290, 320)),
+        sk.Region("hand", 32, position=(470, 140), output=True),
+    ],
+    [sk.Pathway("eye", "between", 0.25), sk.Pathway("between", "hand", 0.5)],
+)
+editor = RegionGraphEditor(start)
+calls = []
+editor.observe(lambda change: calls.append(change["name"]))
+editor
+"""
+TRAIN = """
+comparison = sk.compare(
+    sk.tasks.digits(editor.value), [sk.Unconstrained(), sk.Projection()], seeds=1, steps=20
+)
+plots.training(comparison)
+"""
+COMPILE = "network = sk.compile_network(editor.value, 64, 10)\nprint(network.plan)"
+NAMES = "[r.name for r in editor.value.regions]"
+PATHWAYS = "sorted(f'{p.source}>{p.target}' for p in editor.value.pathways)"
+ENDS = (
+    "[[r.name for r in editor.value.regions if r.input is not False],"
+    " [r.name for r in editor.value.regions if r.output]]"
+)
+DRAWN = ["association>motor", "auditory>association", "visual>association"]
+
+
+def value_calls() -> str:
+    return "calls.count('value')"
+
+
+def trains(notebook) -> None:
+    """The next two cells compile what was drawn, train it, and show the curves."""
+    plan = notebook.run(1)
+    assert "association" in plan[0]["text"]
+    images = [o["data"] for o in notebook.run(2) if "image/png" in o.get("data", {})]
+    assert images, "no figure below the training cell"
+    assert notebook.ask("comparison.frame.query('strategy == \"Projection\"').violation.max()") == 0
+
+
+def test_by_mouse_from_nothing_to_a_trained_network(open_notebook):
+    notebook = open_notebook([EMPTY, COMPILE, TRAIN])
+    notebook.run(0)
+    editor = Editor(notebook, 0)
+    editor.draw_region("visual", 0.2, 0.3)
+    editor.draw_region("auditory", 0.2, 0.7)
+    editor.draw_region("association", 0.5, 0.5)
+    editor.draw_region("motor", 0.8, 0.5)
+    for name, end in [("visual", "input"), ("auditory", "input"), ("motor", "output")]:
+        editor.click(editor.key(f"r:{name}"))
+        editor.click(editor.field(end))
+    for pathway in DRAWN:
+        editor.draw_pathway(*pathway.split(">"))
+    notebook.until(PATHWAYS, DRAWN)
+    notebook.until(ENDS, [["visual", "auditory"], ["motor"]])
+    expect(editor.status).to_contain_text("Ready to compile.")
+
+    # Broken: the output loses its only pathway, and the network is refused with the same words.
+    editor.click(editor.key("c:association>motor"))
+    editor.click(editor.command("delete"))
+    expect(editor.status).to_contain_text("No input reaches the output “motor”.")
+    notebook.until(PATHWAYS, DRAWN[1:])
+    with pytest.raises(AssertionError, match="No input reaches the output “motor”"):
+        notebook.run(1)
+
+    # A taken name is refused at its field and changes nothing.
+    editor.click(editor.key("r:motor"))
+    editor.write("name", "visual")
+    refusal = editor.root.get_by_text("Wanted a name of its own, got “visual”, which is taken.")
+    expect(refusal.locator("visible=true").first).to_be_visible()
+    assert notebook.ask(NAMES) == ["visual", "auditory", "association", "motor"]
+
+    editor.click(editor.command("undo"))
+    notebook.until(PATHWAYS, DRAWN)
+    expect(editor.status).to_contain_text("Ready to compile.")
+    trains(notebook)
+
+
+def test_by_keyboard_alone_from_nothing_to_a_trained_network(open_notebook):
+    notebook = open_notebook([EMPTY, COMPILE, TRAIN])
+    notebook.run(0)
+    editor = Editor(notebook, 0)
+    focused = editor.root.locator(":focus")
+    editor.command("add-region").focus()
+    while not editor.canvas.evaluate("canvas => canvas.contains(document.activeElement)"):
+        notebook.press("Tab")
+        assert editor.root.evaluate("root => root.contains(document.activeElement)")
+    for name in ("visual", "auditory", "association", "motor"):
+        notebook.press("n")
+        expect(editor.field("name")).to_be_focused()
+        notebook.press("Control+a")
+        notebook.page.keyboard.type(name)
+        notebook.press("Enter")
+        expect(editor.key(f"r:{name}")).to_be_focused()
+    go_to(editor, "r:visual")
+    notebook.press("i")
+    go_to(editor, "r:auditory")
+    notebook.press("i")
+    go_to(editor, "r:motor")
+    notebook.press("o")
+    notebook.until(ENDS, [["visual", "auditory"], ["motor"]])
+    for pathway in DRAWN:
+        source, target = pathway.split(">")
+        go_to(editor, f"r:{source}")
+        notebook.press("p")
+        choose(editor, target)
+        notebook.press("Enter")
+        expect(editor.key(f"p:{pathway}")).to_be_attached()
+    notebook.until(PATHWAYS, DRAWN)
+
+    # E edits a name; a taken one is refused.
+    go_to(editor, "r:motor")
+    notebook.press("e")
+    expect(editor.field("name")).to_be_focused()
+    notebook.press("Control+a")
+    notebook.page.keyboard.type("visual")
+    notebook.press("Enter")
+    expect(editor.root.get_by_test_id("assertive")).to_contain_text("Wanted a name of its own")
+    notebook.press("Escape")
+    assert notebook.ask(NAMES) == ["visual", "auditory", "association", "motor"]
+
+    go_to(editor, "r:association")
+    notebook.press("Delete")
+    notebook.until(PATHWAYS, [])
+    expect(editor.status).to_contain_text("Removed association and 3 pathways.")
+    expect(focused).to_have_count(1)
+    notebook.press("Control+z")
+    notebook.until(PATHWAYS, DRAWN)
+    notebook.press("Control+Shift+z")
+    notebook.until(PATHWAYS, [])
+    notebook.press("Control+z")
+    notebook.until(PATHWAYS, DRAWN)
+    expect(editor.status).to_contain_text("Ready to compile.")
+    trains(notebook)
+
+
+def go_to(editor: Editor, key: str) -> None:
+    """Moves the focus over the drawing with Home and the arrow keys until it is on `key`."""
+    here = "() => document.activeElement.dataset.key"
+    editor.page.keyboard.press("Home")
+    seen = []
+    for step in ["Right", "Down", "Left", "Up"] * 6:
+        at = editor.page.evaluate(here)
+        if at == key:
+            return
+        seen.append(at)
+        editor.page.keyboard.press(f"Arrow{step}")
+    raise AssertionError(f"the arrow keys never reach {key}; they went over {seen}")
+
+
+def choose(editor: Editor, target: str) -> None:
+    """Moves the target of a pathway in the making with the arrow keys until it is named."""
+    said = []
+    for step in ["Right", "Down", "Left", "Up"] * 6:
+        said.append(editor.status.inner_text())
+        if f"→ {target}" in said[-1]:
+            return
+        editor.page.keyboard.press(f"Arrow{step}")
+    raise AssertionError(f"the arrow keys never offer {target}; they offered {said}")

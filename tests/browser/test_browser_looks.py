@@ -1,0 +1,104 @@
+"""What can be seen and hit: sizes, contrast, zoom, and pictures to look at."""
+
+import os
+from pathlib import Path
+
+import pytest
+import sight
+from region_editor import Editor
+
+EDITOR = """
+import shapekeeper as sk
+from shapekeeper.widgets import RegionGraphEditor
+editor = RegionGraphEditor({graph})
+editor
+"""
+FIVE = EDITOR.format(graph="sk.regions.with_memory()")
+THEMES = ("Light", "Dark")
+
+
+def shown(open_notebook, graph="sk.regions.with_memory()", **window) -> Editor:
+    notebook = open_notebook([EDITOR.format(graph=graph)], **window)
+    notebook.page.emulate_media(reduced_motion="reduce")
+    notebook.run(0)
+    return Editor(notebook, 0)
+
+
+def states(editor: Editor):
+    """The faces of the editor, one after the other, each with its name."""
+    yield "nothing selected"
+    editor.click(editor.key("r:association"))
+    yield "a region selected"
+    editor.write("size", "0")
+    yield "a field refused"
+    editor.notebook.press("Escape", "Escape", "Escape")
+    editor.click(editor.key("c:visual>association"))
+    yield "a pathway selected"
+    editor.click(editor.command("code"))
+    yield "the code"
+    editor.click(editor.command("code"))
+    editor.click(editor.command("matrix"))
+    yield "the matrix"
+    editor.click(editor.command("map"))
+    editor.click(editor.command("help"))
+    yield "the keys"
+    editor.notebook.press("Escape")
+    editor.notebook.execute("editor.value = editor.value.without_pathway('association', 'motor')")
+    editor.root.locator('[data-cmd^="way:"]').first.wait_for()
+    yield "an unfinished graph"
+    editor.notebook.execute("editor.value = sk.RegionGraph()")
+    editor.root.locator('[data-cmd^="example:"]').first.wait_for()
+    yield "nothing drawn"
+
+
+@pytest.mark.parametrize("width", [860, 600])
+def test_nothing_that_takes_a_click_is_under_24_pixels(open_notebook, width):
+    editor = shown(open_notebook)
+    editor.widen(width)
+    for state in states(editor):
+        assert sight.small_targets(editor.root) == [], state
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_texts_and_marks_stand_out(open_notebook, theme):
+    editor = shown(open_notebook)
+    editor.notebook.theme(theme)
+    marks = '[data-key^="r:"] circle, [data-key^="p:"] path'
+    for state in states(editor):
+        assert sight.pale_texts(editor.root) == [], state
+        if state in ("nothing selected", "a region selected"):
+            assert sight.pale_marks(editor.root, marks) == [], state
+
+
+def test_no_sideways_scroll_at_200_percent(open_notebook):
+    # Twice as large on the same screen: half as many CSS pixels, two device pixels each.
+    editor = shown(open_notebook, width=640, height=500, scale=2)
+    for state in states(editor):
+        wide = editor.root.evaluate(WIDER)
+        assert wide == [], state
+
+
+WIDER = """root => {
+  const wide = [];
+  for (let e = root; e; e = e.parentElement)
+    if (e.scrollWidth > e.clientWidth + 1) wide.push(`${e.className}: ${e.scrollWidth} in ${e.clientWidth}`);
+  return wide;
+}"""
+
+GRAPHS = {
+    3: "sk.regions.sense_and_act()",
+    12: "sk.regions.macaque_visual()",
+    40: "sk.regions.small_world(40)",
+}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("count", GRAPHS)
+def test_pictures_to_look_at(open_notebook, count, theme):
+    folder = os.environ.get("SHAPEKEEPER_SCREENSHOTS")
+    if not folder:
+        pytest.skip("set SHAPEKEEPER_SCREENSHOTS to a folder to get pictures of the editor")
+    editor = shown(open_notebook, GRAPHS[count], scale=2)
+    editor.notebook.theme(theme)
+    sight.still(editor.page)
+    editor.root.screenshot(path=Path(folder) / f"editor-{count}-{theme.lower()}.png")

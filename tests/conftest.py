@@ -1,0 +1,24 @@
+"""Shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported: several threads per test fight over two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Browser tests last: Playwright keeps this thread's event loop, and notebooks need one."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)

@@ -1,0 +1,166 @@
+"""Laws that every constraint keeps; a new constraint joins by one row of the table."""
+
+import pickle
+
+import pytest
+import torch
+from shapekeeper import Box, Connections, Constraint
+from torch import Tensor
+
+TALL = torch.tensor([[1, 0, 1], [0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]])
+PRESET = torch.zeros(5, 3)
+PRESET[0, 2], PRESET[4, 1] = 0.5, -2.0
+
+# constraint, shape of one event plus what broadcasts over it, name
+LAWS = [
+    pytest.param(Connections(TALL), (5, 3), id="Connections"),
+    pytest.param(Connections(TALL, fixed=PRESET), (5, 3), id="Connections with presets"),
+    pytest.param(Connections(TALL[0]), (3,), id="Connections of a bias"),
+    pytest.param(Connections(TALL.expand(2, 5, 3) > 0), (2, 5, 3), id="Connections of a kernel"),
+    pytest.param(Box(-1.0, 0.5), (4,), id="Box"),
+    pytest.param(Box(0.25, float("inf")), (4,), id="Box open above"),
+    pytest.param(Box(-float("inf"), -0.1), (4,), id="Box open below"),
+]
+BATCHES = [pytest.param((), id="one"), pytest.param((6,), id="six"), pytest.param((2, 3), id="2x3")]
+DTYPES = [torch.float32, torch.float64]
+
+
+def values(shape: tuple[int, ...], dtype: torch.dtype, seed: int = 0) -> Tensor:
+    return 3 * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def per_event(c: Constraint, x: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that an answer per event has."""
+    return tuple(x.shape[: x.dim() - c.event_dims])
+
+
+@pytest.fixture(params=DTYPES, ids=str)
+def dtype(request) -> torch.dtype:
+    return request.param
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize(("c", "shape"), LAWS)
+class TestLaws:
+    def test_projecting_twice_is_projecting_once(self, c, shape, batch, dtype):
+        once = c.project(values((*batch, *shape), dtype))
+        torch.testing.assert_close(c.project(once), once, atol=c.tolerance(dtype), rtol=0)
+
+    def test_projection_is_allowed(self, c, shape, batch, dtype):
+        assert c.allows(c.project(values((*batch, *shape), dtype))).all()
+
+    def test_projection_is_nearer_than_any_sample(self, c, shape, batch, dtype):
+        x = values((*batch, *shape), dtype)
+        nearest = (x - c.project(x)).square().sum()
+        for seed in range(20):
+            other = c.sample(tuple(x.shape), torch.Generator().manual_seed(seed)).to(dtype)
+            assert nearest <= (x - other).square().sum()
+
+    def test_violation_is_zero_where_allowed_and_only_there(self, c, shape, batch, dtype):
+        x = values((*batch, *shape), dtype)
+        allowed, forbidden = c.project(x), c.violation(x)
+        assert tuple(forbidden.shape) == per_event(c, x, shape)
+        assert (c.violation(allowed) <= c.tolerance(dtype)).all()
+        moved = (x - allowed).abs()
+        moved = moved.flatten(-c.event_dims).amax(-1) if c.event_dims else moved
+        assert torch.equal(forbidden > c.tolerance(dtype), moved > c.tolerance(dtype))
+        assert (forbidden > 0).any(), "the values of this law must leave the set"
+
+    def test_penalty_is_zero_where_allowed_and_only_there(self, c, shape, batch, dtype):
+        x = values((*batch, *shape), dtype)
+        assert tuple(c.penalty(x).shape) == per_event(c, x, shape)
+        assert (c.penalty(c.project(x)) <= c.tolerance(dtype) ** 2).all()
+        assert torch.equal(c.penalty(x) > 0, c.violation(x) > 0)
+
+    def test_residual_says_what_violation_says(self, c, shape, batch, dtype):
+        x = values((*batch, *shape), dtype)
+        equal, at_most = c.residual(x)
+        worst = torch.cat([equal.abs(), at_most.clamp(min=0)], -1).amax(-1)
+        torch.testing.assert_close(worst, c.violation(x))
+
+    def test_gradients_are_finite_at_allowed_points(self, c, shape, batch, dtype):
+        for function in (c.project, c.penalty):
+            x = c.project(values((*batch, *shape), dtype)).requires_grad_()
+            (grad,) = torch.autograd.grad(function(x).sum(), x)
+            assert torch.isfinite(grad).all()
+
+    def test_start_is_allowed_and_stays(self, c, shape, batch, dtype):
+        start = c.start(values((*batch, *shape), dtype))
+        assert c.allows(start).all()
+        torch.testing.assert_close(c.start(start), start)
+
+    def test_chart_inverts(self, c, shape, batch, dtype):
+        x = c.project(values((*batch, *shape), dtype))
+        # Inside the chart's domain: a start on the boundary is moved inside first.
+        inside = c.from_free(c.to_free(x, at=x), at=x)
+        again = c.from_free(c.to_free(inside, at=x), at=x)
+        torch.testing.assert_close(again, inside)
+        assert (inside - x).abs().max() <= 2e-3
+
+    def test_chart_gives_allowed_values_whatever_the_free_numbers(self, c, shape, batch, dtype):
+        at = c.project(values((*batch, *shape), dtype))
+        for scale in (1.0, 1e3):
+            u = scale * values((*batch, *shape), dtype, seed=1)
+            assert c.allows(c.from_free(u, at=at)).all()
+
+    def test_batch_axes_are_one_by_one(self, c, shape, batch, dtype):
+        x = values((*batch, *shape), dtype)
+        flat = x.reshape(-1, *shape)
+        for function in (c.project, c.start, c.to_free, c.from_free):
+            alone = torch.stack([function(row) for row in flat]).reshape(x.shape)
+            torch.testing.assert_close(function(x), alone, rtol=1e-12, atol=1e-12)
+        for function in (c.violation, c.penalty, c.allows):
+            alone = torch.stack([function(row) for row in flat])
+            torch.testing.assert_close(function(x).reshape(alone.shape), alone)
+
+    def test_vmap(self, c, shape, batch, dtype):
+        x = values((4, *batch, *shape), dtype)
+        for function in (c.project, c.start, c.violation, c.penalty, c.allows, c.from_free):
+            torch.testing.assert_close(torch.vmap(function)(x), function(x))
+
+    def test_sample_is_allowed_and_repeats(self, c, shape, batch, dtype):
+        draw = [c.sample((*batch, *shape), torch.Generator().manual_seed(3)) for _ in range(2)]
+        assert torch.equal(*draw)
+        assert draw[0].shape == (*batch, *shape)
+        assert c.allows(draw[0]).all()
+
+    def test_not_a_number_is_not_allowed(self, c, shape, batch, dtype):
+        x = torch.full((*batch, *shape), torch.nan, dtype=dtype)
+        event = c.allows(x)
+        if isinstance(c, Connections):
+            # an open weight may hold anything; a closed or preset one may not
+            assert not event.any()
+            assert c.allows(c.project(x)).all()
+        else:
+            assert not event.any()
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+    def test_cuda_equals_cpu(self, c, shape, batch, dtype):
+        x = values((*batch, *shape), dtype)
+        for function in (c.project, c.violation, c.penalty, c.start, c.from_free):
+            torch.testing.assert_close(function(x.cuda()).cpu(), function(x))
+
+
+@pytest.mark.parametrize(("c", "shape"), LAWS)
+class TestValues:
+    def test_json_round_trip(self, c, shape):
+        import json
+
+        assert Constraint.from_json(json.loads(json.dumps(c.to_json()))) == c
+
+    def test_pickle_round_trip(self, c, shape):
+        copy = pickle.loads(pickle.dumps(c))
+        assert copy == c
+        assert hash(copy) == hash(c)
+
+    def test_repr_is_the_call(self, c, shape):
+        names = {"Connections": Connections, "Box": Box, "inf": float("inf")}
+        assert eval(repr(c), names) == c
+
+    def test_check_takes_the_shape(self, c, shape):
+        c.check(shape)
+        c.check((7, *shape))
+
+    def test_frozen(self, c, shape):
+        with pytest.raises(AttributeError):
+            c.low = 3

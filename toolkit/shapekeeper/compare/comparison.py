@@ -1,0 +1,302 @@
+"""The result of a comparison: one tidy table, and the networks behind it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from scipy import stats
+from torch import Tensor, nn
+
+from ..constraints import Constraint
+from ..strategies import Strategy, stage_ends
+from ..tasks import Task
+
+__all__ = ["Comparison", "ComparisonError"]
+
+FORMAT = 1  # of the folder that `save` writes
+
+
+class ComparisonError(ValueError):
+    """A comparison that can't be made, read, or asked this."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        frame: One row per strategy, seed and logged step. `loss` is the mean on training batches
+            since the row before, without what the strategy adds; `metric` is on test data;
+            `metric_held` is the metric after each constraint has been enforced exactly, without
+            retraining; `violation_peak` the worst violation of any step since its stage began, in
+            units of the constraint's scale. A diverged run keeps its rows, but has no numbers from
+            there on.
+        strategies: Label -> strategy, in the order they were trained.
+        seeds: The runs of each strategy.
+        steps: Steps of each run.
+        task_name: Name of the task.
+        metric_name: What the metric is.
+        better: Whether a `"higher"` or a `"lower"` metric is better.
+        unit: Unit of the violation; empty where several constraints are bound.
+        notes: What a reader of the numbers should know.
+        tensors: Label -> name -> final weights and buffers `(seeds, *shape)`.
+        task: The task, or None after loading without one.
+
+    Example:
+        >>> import shapekeeper as sk
+        >>> found = sk.compare(sk.tasks.pencil(), [sk.Projection()], seeds=2, steps=10)
+        >>> found.summary().loc["Projection", ["violation", "holds"]].tolist()
+        [0.0, 'always']
+    """
+
+    frame: pd.DataFrame
+    strategies: dict[str, Strategy]
+    seeds: list[int]
+    steps: int
+    task_name: str
+    metric_name: str
+    better: Literal["higher", "lower"]
+    unit: str
+    on_outputs: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    tensors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    task: Task | None = None
+
+    def __repr__(self) -> str:
+        """What was compared."""
+        return (
+            f"Comparison({self.task_name!r}: {', '.join(self.strategies)}; "
+            f"{len(self.seeds)} seeds, {self.steps} steps)"
+        )
+
+    def final(self) -> pd.DataFrame:
+        """The last row of each run.
+
+        Returns:
+            One row per strategy and seed, indexed by both.
+        """
+        last = self.frame.groupby(["strategy", "seed"], sort=False).tail(1)
+        return last.set_index(["strategy", "seed"])
+
+    def summary(self, reference: str | None = None) -> pd.DataFrame:
+        """Each strategy in one row.
+
+        Args:
+            reference: Label of the strategy that the others are compared with; the first by
+                default.
+
+        Returns:
+            Means and standard deviations over the seeds that did not diverge; `difference`: mean
+            over seeds of `metric_held` minus that of the reference in the same seed, with its
+            95 % interval `low` to `high` (Student's t); `violation`: the worst of all seeds;
+            `holds`: from when on the strategy promises to hold the constraint.
+
+        Raises:
+            ComparisonError: If there is no strategy of that label.
+        """
+        labels = list(self.strategies)
+        reference = self._known(reference if reference is not None else labels[0])
+        final = self.final()
+        base = final.loc[reference]
+        rows = {label: self._row(label, final.loc[label], base) for label in labels}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
+
+    def _row(self, label: str, runs: pd.DataFrame, base: pd.DataFrame) -> dict:
+        good = runs[~runs["diverged"]]
+        difference = (good["metric_held"] - base["metric_held"]).dropna()
+        low, high = _interval(difference.to_numpy())
+        return {
+            "metric": good["metric"].mean(),
+            "metric_sd": good["metric"].std(),
+            "metric_held": good["metric_held"].mean(),
+            "metric_held_sd": good["metric_held"].std(),
+            "difference": difference.mean(),
+            "low": low,
+            "high": high,
+            "violation": good["violation"].max(),
+            "allowed": good["allowed"].mean(),
+            "holds": self.holds(label),
+            "diverged": int(runs["diverged"].sum()),
+            "evaluations": int(runs["evaluations"].max()),
+            "seconds": runs["seconds"].max(),
+        }
+
+    def holds(self, label: str) -> str:
+        """From when on a strategy promises to hold the constraints.
+
+        Args:
+            label: A label of `strategies`.
+
+        Returns:
+            `"always"`, `"from step 150"`, or `"no promise"`.
+        """
+        stages = self.strategies[self._known(label)].stages()
+        begins = [0, *stage_ends(stages, self.steps)]
+        promised = [self._promises(stage.strategy) for stage in stages]
+        if not promised[-1]:
+            return "no promise"
+        first = len(promised) - next(
+            (i for i, kept in enumerate(reversed(promised)) if not kept), len(promised)
+        )
+        return f"from step {begins[first]}" if first else "always"
+
+    def _promises(self, strategy: Strategy) -> bool:
+        asked = {strategy.output_guarantee} if self.on_outputs else set()
+        if not self.on_outputs or len(self.on_outputs) < self._bound:
+            asked.add(strategy.guarantee)
+        return asked == {"structural"}
+
+    @property
+    def _bound(self) -> int:
+        return sum(name.startswith("violation:") for name in self.frame.columns)
+
+    def models(self, label: str) -> list[nn.Module]:
+        """The trained networks of a strategy.
+
+        Args:
+            label: A label of `strategies`.
+
+        Returns:
+            One plain module per seed, on the CPU, with the weights the network last saw. A layer
+            whose value the strategy treats goes on treating it, by a forward hook.
+
+        Raises:
+            ComparisonError: If there is no such label, no task (see `load`), or the last stage had
+                a model of its own that is not at hand.
+        """
+        strategy = self.strategies[self._known(label)]
+        if self.task is None:
+            raise ComparisonError(
+                "Wanted a task to build the models from, got none; load with "
+                "Comparison.load(folder, task=...)."
+            )
+        stage = strategy.stages()[-1]
+        task = replace(self.task, model=stage.model) if stage.model else self.task
+        return [
+            self._model(task, stage.strategy, seed, {k: v[i] for k, v in tensors.items()})
+            for tensors in [self.tensors[label]]
+            for i, seed in enumerate(self.seeds)
+        ]
+
+    def _model(
+        self, task: Task, strategy: Strategy, seed: int, tensors: dict[str, Tensor]
+    ) -> nn.Module:
+        model = task.start_model(seed)
+        own = dict([*model.named_parameters(), *model.named_buffers()])
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in tensors.items()}:
+            raise ComparisonError(
+                "The task's model has other tensors than the trained one; the last stage had a "
+                "model of its own, or this is another task."
+            )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
+        modules = dict(model.named_modules())
+        for name, c in task.constraints.items():
+            if name in modules:
+                modules[name].register_forward_hook(_Treated(strategy, c))
+        return model
+
+    def save(self, folder: str | Path) -> Path:
+        """Write tables, settings and final weights.
+
+        Args:
+            folder: Where to; made if missing, and files of an earlier comparison are replaced.
+
+        Returns:
+            The folder.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.frame.to_csv(folder / "frame.csv", index=False)
+        flat = {
+            f"{i}/{name}": tensor.contiguous()
+            for i, label in enumerate(self.strategies)
+            for name, tensor in self.tensors.get(label, {}).items()
+        }
+        save_file(flat, folder / "tensors.safetensors")
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        saved = {label: s.to_json() for label, s in self.strategies.items()}
+        record = {"format": FORMAT, "strategies": saved, **settings}
+        (folder / "comparison.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path, task: Task | None = None) -> "Comparison":
+        """Read what `save` wrote.
+
+        Args:
+            folder: Where from.
+            task: The task that was trained, if `models` is wanted: code is not saved.
+
+        Returns:
+            The comparison.
+
+        Raises:
+            ComparisonError: If the folder holds no comparison of this format.
+        """
+        folder = Path(folder)
+        try:
+            record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+            found = record.pop("format")
+        except (OSError, ValueError, KeyError) as error:
+            raise ComparisonError(
+                f"Wanted a folder that Comparison.save wrote, got {str(folder)!r} ({error})."
+            ) from error
+        if found != FORMAT:
+            raise ComparisonError(
+                f"Wanted a comparison of format {FORMAT}, got {found}; read it with the version of "
+                "shapekeeper that wrote it."
+            )
+        strategies = {k: Strategy.from_json(s) for k, s in record.pop("strategies").items()}
+        frame = pd.read_csv(folder / "frame.csv", float_precision="round_trip")
+        tensors: dict[str, dict[str, Tensor]] = {label: {} for label in strategies}
+        for name, tensor in load_file(folder / "tensors.safetensors").items():
+            i, _, rest = name.partition("/")
+            tensors[list(strategies)[int(i)]][rest] = tensor
+        record["on_outputs"] = tuple(record["on_outputs"])
+        return cls(frame=frame, strategies=strategies, tensors=tensors, task=task, **record)
+
+    def _known(self, label: str) -> str:
+        if label not in self.strategies:
+            raise ComparisonError(
+                f"Wanted one of the strategies {list(self.strategies)}, got {label!r}."
+            )
+        return label
+
+
+_SETTINGS = (
+    "seeds",
+    "steps",
+    "task_name",
+    "metric_name",
+    "better",
+    "unit",
+    "on_outputs",
+    "notes",
+)
+
+
+@dataclass(frozen=True)
+class _Treated:
+    """A forward hook that copies, pickles and saves along with its module."""
+
+    strategy: Strategy
+    constraint: Constraint
+
+    def __call__(self, module: nn.Module, args: tuple, value: Tensor) -> Tensor:
+        return self.strategy.output(self.constraint, value)
+
+
+def _interval(differences: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean of paired differences; NaN for fewer than two."""
+    if len(differences) < 2:
+        return np.nan, np.nan
+    half = stats.sem(differences) * stats.t.ppf(0.975, len(differences) - 1)
+    return differences.mean() - half, differences.mean() + half

@@ -1,0 +1,3 @@
+from .ink import look
+from .plane import tradeoff
+from .curves import training

@@ -1,0 +1,463 @@
+"""How training holds a constraint: the strategies, one under the other.
+
+A strategy is a frozen value. It sees named tensors with a leading axis of runs, `(runs, *shape)`,
+one constraint at a time, and a memory: a dict of tensors with the same leading axis, for whatever
+it must remember between steps. It knows no network, task or optimizer. Each hook below does nothing
+unless a strategy says otherwise; reading what a strategy overrides is reading what it does.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate, product
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .constraints import Constraint
+
+__all__ = [
+    "Freeze",
+    "Penalty",
+    "Projection",
+    "Reparametrization",
+    "Stage",
+    "Staged",
+    "Strategy",
+    "StrategyError",
+    "Unconstrained",
+]
+
+Memory = dict[str, Tensor]
+
+
+class StrategyError(ValueError):
+    """A strategy that can't be made, or can't be used here."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """What all strategies share: hooks that do nothing.
+
+    A setting given as a list is a sweep, one strategy for each value (`variants`).
+
+    Attributes:
+        guarantee: What is promised of a weight at every step: `"structural"` (for all inputs and
+            weights) or `"none"`.
+        output_guarantee: What is promised of the value of a layer.
+        rate: Factor on the optimizer's step of a bound tensor.
+
+    Example:
+        >>> [s.label for s in Penalty([0.1, 1.0]).variants()]
+        ['Penalty 0.1', 'Penalty 1']
+    """
+
+    guarantee: ClassVar[str] = "none"
+    output_guarantee: ClassVar[str] = "none"
+    rate: ClassVar[float] = 1.0
+    kinds: ClassVar[dict[str, type["Strategy"]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Note the class under its name, so that JSON finds it."""
+        super().__init_subclass__(**options)
+        Strategy.kinds[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        """Keep a sweep as a tuple, and check every value of it."""
+        for field in dataclasses.fields(self):
+            if isinstance(value := getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(value))
+        for variant in self.variants():
+            if problem := variant.problem():
+                raise StrategyError(problem)
+
+    def problem(self) -> str:
+        """What is wrong with the settings, or nothing."""
+        return ""
+
+    def variants(self) -> list["Strategy"]:
+        """The strategies that a sweep stands for; this one alone if nothing is swept."""
+        settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if not any(isinstance(value, tuple) for value in settings.values()):
+            return [self]
+        choices = [v if isinstance(v, tuple) else (v,) for v in settings.values()]
+        return [type(self)(**dict(zip(settings, c, strict=True))) for c in product(*choices)]
+
+    @property
+    def label(self) -> str:
+        """Name and settings, as tables and legends show them."""
+        shown = [
+            getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        ]
+        words = [f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in shown]
+        return " ".join([type(self).__name__, *words])
+
+    def stages(self) -> tuple["Stage", ...]:
+        """The strategies to go through, each with its share of the steps."""
+        return (Stage(1.0, self),)
+
+    def starting_point(self, c: Constraint, x: Tensor) -> Tensor:
+        """Where a bound weight begins, `(runs, *shape)`; the same for every strategy."""
+        return c.start(x)
+
+    def begin(self, c: Constraint, x: Tensor) -> tuple[Tensor, Memory]:
+        """What the optimizer moves, and what the strategy remembers, from a start `x`."""
+        return x, {}
+
+    def weights(self, c: Constraint, leaf: Tensor, memory: Memory) -> Tensor:
+        """What the network sees of the tensor that the optimizer moves."""
+        return leaf
+
+    def output(self, c: Constraint, value: Tensor) -> Tensor:
+        """What a bound layer passes on; sees one run."""
+        return value
+
+    def price(self, c: Constraint, value: Tensor, memory: Memory) -> Tensor | float:
+        """What is added to the loss of each run, `(runs,)`."""
+        return 0.0
+
+    def output_price(self, c: Constraint, value: Tensor) -> Tensor | float:
+        """What the value of a layer adds to the loss, summed over the batch, `(runs,)`."""
+        return self.price(c, value, {})
+
+    def repair(self, c: Constraint, leaf: Tensor, memory: Memory, lr: float) -> Tensor:
+        """The bound tensor after the optimizer's step."""
+        return leaf
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict from which `Strategy.from_json` makes an equal strategy."""
+        settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {"strategy": type(self).__name__, **settings}
+
+    @staticmethod
+    def from_json(saved: dict[str, Any]) -> "Strategy":
+        """The strategy that `to_json` wrote; stages lose models of their own.
+
+        Raises:
+            StrategyError: If no strategy has that name.
+        """
+        settings = dict(saved)
+        kind = settings.pop("strategy", None)
+        if kind not in Strategy.kinds:
+            raise StrategyError(f"Wanted a strategy, got {kind!r}; there are {[*Strategy.kinds]}.")
+        if kind == "Staged":
+            stages = [dict(stage) for stage in settings["parts"]]
+            for stage in stages:
+                stage["strategy"] = Strategy.from_json(stage["strategy"])
+            return Staged(*(Stage(**stage) for stage in stages))
+        return Strategy.kinds[kind](**settings)
+
+
+@dataclass(frozen=True)
+class Unconstrained(Strategy):
+    """Ordinary training: the constraint is measured, never held.
+
+    Args:
+        start: `"constraint"` begins where every strategy begins, at an allowed value; `"task"` at
+            the weights that the task's own model starts with.
+
+    Example:
+        >>> Unconstrained(start="task").label
+        'Unconstrained task'
+    """
+
+    start: Literal["constraint", "task"] = "constraint"
+
+    def problem(self) -> str:
+        """A start that is neither of the two."""
+        if self.start in ("constraint", "task"):
+            return ""
+        return f"Wanted start='constraint' or start='task', got {self.start!r}."
+
+    def starting_point(self, c: Constraint, x: Tensor) -> Tensor:
+        """The constraint's start, or the task's."""
+        return c.start(x) if self.start == "constraint" else x
+
+
+@dataclass(frozen=True)
+class Penalty(Strategy):
+    """Training pays for what is not allowed, in proportion to a strength.
+
+    The squared penalty is part of the loss: its pull fades near the allowed set, so weights come
+    near it and never arrive. The absolute one is a proximal step after the optimizer's (N. Parikh
+    and S. Boyd 2014, Proximal Algorithms, section 6.1.3): weights move toward the nearest allowed
+    value by `lr * strength` and stop exactly there; in the loss, Adam would rescale it away.
+    On the value of a layer both kinds are part of the loss, summed over the layer's nodes and
+    averaged over the batch.
+
+    Args:
+        strength: Price of one unit of squared (or absolute) residual, from 0 up; a list is a sweep.
+        norm: `"squared"` or `"absolute"`.
+
+    Raises:
+        StrategyError: If a strength is negative or not finite, or the norm is neither.
+
+    Example:
+        >>> from shapekeeper import Connections
+        >>> Penalty(10.0).price(Connections([[1, 0]]), torch.tensor([[[3.0, 0.5]]]), {})
+        tensor([2.5000])
+    """
+
+    strength: float | tuple[float, ...]
+    norm: Literal["squared", "absolute"] = "squared"
+
+    def problem(self) -> str:
+        """A strength or norm that can't be."""
+        if not (isinstance(self.strength, (int, float)) and 0 <= self.strength < float("inf")):
+            return f"Wanted a finite strength from 0 up, got {self.strength!r}."
+        if self.norm not in ("squared", "absolute"):
+            return f"Wanted norm='squared' or norm='absolute', got {self.norm!r}."
+        return ""
+
+    def price(self, c: Constraint, value: Tensor, memory: Memory) -> Tensor | float:
+        """The squared penalty; the absolute one is paid after the step, in `repair`."""
+        return self.strength * _per_run(c.penalty(value)) if self.norm == "squared" else 0.0
+
+    def output_price(self, c: Constraint, value: Tensor) -> Tensor | float:
+        """The penalty on the value of a layer, squared or absolute."""
+        if self.norm == "squared":
+            return self.price(c, value, {})
+        return self.strength * _per_run((value - c.project(value)).abs())
+
+    def repair(self, c: Constraint, leaf: Tensor, memory: Memory, lr: float) -> Tensor:
+        """The absolute penalty's step toward the nearest allowed value."""
+        if self.norm == "squared":
+            return leaf
+        way, reach = c.project(leaf) - leaf, lr * self.strength
+        if c.separable:
+            return leaf + way.clamp(-reach, reach)
+        axes = tuple(range(-c.event_dims, 0))
+        length = torch.linalg.vector_norm(way, dim=axes, keepdim=True)
+        return leaf + way * (reach / length.clamp(min=torch.finfo(way.dtype).tiny)).clamp(max=1)
+
+
+@dataclass(frozen=True)
+class Freeze(Strategy):
+    """Bound tensors keep the value they have when training begins.
+
+    A frozen layer also keeps its buffers, such as the running mean of a batch norm.
+
+    Example:
+        >>> Freeze().rate
+        0.0
+    """
+
+    guarantee: ClassVar[str] = "structural"
+    rate: ClassVar[float] = 0.0
+
+
+@dataclass(frozen=True)
+class Projection(Strategy):
+    """After the optimizer's step, each bound tensor jumps to the nearest allowed value.
+
+    A. A. Goldstein 1964, Convex programming in Hilbert space: projected gradient descent. A bound
+    layer passes on the nearest allowed value.
+
+    Args:
+        every: Project after each so many steps; beyond 1 nothing is promised in between. A list is
+            a sweep.
+
+    Raises:
+        StrategyError: If `every` is not a whole number from 1 up.
+
+    Example:
+        >>> from shapekeeper import Connections
+        >>> Projection().repair(Connections([[1, 0]]), torch.ones(1, 1, 2), {}, lr=0.1)
+        tensor([[[1., 0.]]])
+    """
+
+    every: int | tuple[int, ...] = 1
+
+    output_guarantee: ClassVar[str] = "structural"
+
+    def problem(self) -> str:
+        """A period that can't be."""
+        whole = isinstance(self.every, int) and self.every >= 1
+        return "" if whole else f"Wanted a whole number from 1 up for every, got {self.every!r}."
+
+    @property
+    def guarantee(self) -> str:  # type: ignore[override]  # depends on the setting
+        """Structural where each step is followed by a projection."""
+        return "structural" if self.every == 1 else "none"
+
+    def begin(self, c: Constraint, x: Tensor) -> tuple[Tensor, Memory]:
+        """Count steps where not all are followed by a projection."""
+        return x, {} if self.every == 1 else {"steps": torch.zeros(len(x), device=x.device)}
+
+    def output(self, c: Constraint, value: Tensor) -> Tensor:
+        """The nearest allowed value."""
+        return c.project(value)
+
+    def repair(self, c: Constraint, leaf: Tensor, memory: Memory, lr: float) -> Tensor:
+        """The nearest allowed value, each `every` steps."""
+        if self.every == 1:
+            return c.project(leaf)
+        memory["steps"] = memory["steps"] + 1
+        due = (memory["steps"] % self.every == 0).view(-1, *[1] * (leaf.dim() - 1))
+        return torch.where(due, c.project(leaf), leaf)
+
+
+@dataclass(frozen=True)
+class Reparametrization(Strategy):
+    """The optimizer moves free numbers; a chart turns any of them into an allowed value.
+
+    M. Lezcano-Casado 2019, Trivializations for gradient-based optimization on manifolds, section 3.
+
+    Example:
+        >>> from shapekeeper import Connections
+        >>> closed = Connections([[1, 0]])
+        >>> leaf, memory = Reparametrization().begin(closed, torch.ones(1, 1, 2))
+        >>> Reparametrization().weights(closed, leaf, memory)
+        tensor([[[1., 0.]]])
+    """
+
+    guarantee: ClassVar[str] = "structural"
+    output_guarantee: ClassVar[str] = "structural"
+
+    def begin(self, c: Constraint, x: Tensor) -> tuple[Tensor, Memory]:
+        """Free numbers in the chart around the start."""
+        return c.to_free(x, at=x), {"at": x}
+
+    def weights(self, c: Constraint, leaf: Tensor, memory: Memory) -> Tensor:
+        """What the free numbers stand for."""
+        return c.from_free(leaf, at=memory["at"])
+
+    def output(self, c: Constraint, value: Tensor) -> Tensor:
+        """What the layer's own numbers stand for, read as free numbers."""
+        return c.from_free(value)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a staged training.
+
+    Args:
+        share: Share of all steps, above 0 and at most 1.
+        strategy: What holds the constraints in this stage.
+        model: `seed -> nn.Module` for a stage with a network of its own, e.g. a shorter one.
+        rate: Factor on the optimizer's step of the bound tensors; the others keep theirs.
+
+    Raises:
+        StrategyError: If the share, the rate or the strategy can't be; all problems at once.
+
+    Example:
+        >>> Stage(0.5, Freeze()).rate
+        1.0
+    """
+
+    share: float
+    strategy: Strategy
+    model: Callable[[int], nn.Module] | None = None
+    rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained."""
+        problems = []
+        if not 0 < self.share <= 1:
+            problems.append(f"Wanted a share of steps above 0 and at most 1, got {self.share!r}.")
+        if not self.rate >= 0:
+            problems.append(f"Wanted a rate from 0 up, got {self.rate!r}.")
+        if not isinstance(self.strategy, Strategy) or isinstance(self.strategy, Staged):
+            problems.append(f"Wanted a strategy that has no stages, got {self.strategy!r}.")
+        if problems:
+            raise StrategyError(" ".join(problems))
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Staged(Strategy):
+    """One strategy after another: thaw, dense then masked, a shorter network first.
+
+    At a boundary values pass by name and shape, projected if the next strategy promises to hold
+    the constraint; tensors that the next model lacks are dropped, new ones come from its own
+    factory. Optimizer and memory start anew, so no momentum crosses.
+
+    Args:
+        *parts: The stages; their shares sum to 1.
+
+    Raises:
+        StrategyError: If there is no stage, or the shares do not sum to 1.
+
+    Example:
+        >>> Staged(Stage(0.5, Unconstrained()), Stage(0.5, Projection())).label
+        'Staged Unconstrained → Projection'
+    """
+
+    parts: tuple[Stage, ...]
+
+    def __init__(self, *parts: Stage) -> None:
+        """See the class."""
+        object.__setattr__(self, "parts", parts)
+        if not parts or not all(isinstance(part, Stage) for part in parts):
+            raise StrategyError(f"Wanted stages, e.g. Stage(0.5, Freeze()), got {parts!r}.")
+        total = sum(part.share for part in parts)
+        if abs(total - 1) > 1e-6:
+            raise StrategyError(f"Wanted shares that sum to 1, got {total:g}.")
+
+    def __repr__(self) -> str:
+        """The call that makes it."""
+        return f"Staged({', '.join(map(repr, self.parts))})"
+
+    @property
+    def guarantee(self) -> str:  # type: ignore[override]  # depends on the stages
+        """What the last stage promises; `stage_ends` says from when on."""
+        return self.parts[-1].strategy.guarantee
+
+    @property
+    def output_guarantee(self) -> str:  # type: ignore[override]  # depends on the stages
+        """What the last stage promises."""
+        return self.parts[-1].strategy.output_guarantee
+
+    @property
+    def label(self) -> str:
+        """The stages in their order."""
+        return f"Staged {' → '.join(part.strategy.label for part in self.parts)}"
+
+    def variants(self) -> list[Strategy]:
+        """One staged strategy for each choice of the sweeps in its stages."""
+        choices = [part.strategy.variants() for part in self.parts]
+        if all(len(choice) == 1 for choice in choices):
+            return [self]
+        return [
+            Staged(*map(_with_strategy, self.parts, picked)) for picked in product(*choices)
+        ]
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The parts."""
+        return self.parts
+
+    def to_json(self) -> dict[str, Any]:
+        """The stages; a model of a stage's own is left out, since it is code."""
+        parts = [
+            {"share": p.share, "strategy": p.strategy.to_json(), "rate": p.rate}
+            for p in self.parts
+        ]
+        return {"strategy": "Staged", "parts": parts}
+
+
+def stage_ends(stages: tuple[Stage, ...], steps: int) -> list[int]:
+    """The step after which each stage ends.
+
+    Args:
+        stages: What `Strategy.stages` gives.
+        steps: Number of all steps.
+
+    Returns:
+        As many steps as stages, the last one `steps`.
+
+    Example:
+        >>> stage_ends((Stage(0.3, Freeze()), Stage(0.7, Projection())), steps=100)
+        [30, 100]
+    """
+    return [round(done * steps) for done in accumulate(stage.share for stage in stages)]
+
+
+def _with_strategy(stage: Stage, strategy: Strategy) -> Stage:
+    return dataclasses.replace(stage, strategy=strategy)
+
+
+def _per_run(penalties: Tensor) -> Tensor:
+    """Sum over all but the runs axis; a sum, so that company never changes a step."""
+    return penalties.reshape(len(penalties), -1).sum(1)
