@@ -426,10 +426,20 @@ def test_senses_needs_both_senses_wired():
     assert score(deaf, train(deaf, 0, 1500)) == pytest.approx(0.5, abs=0.05)
 
 
-def test_senses_refuses_what_cannot_remember():
-    forward = tasks.eye_and_ear().without_pathway("motor", "association")
-    with pytest.raises(ValueError, match=r"needs a loop.*noise=0, delay=0"):
-        tasks.senses(forward, noise=0, delay=0)
+def test_senses_remembers_without_a_loop_of_pathways():
+    # each region's own connections are memory too; as a feed-forward network it would forget
+    task = tasks.senses(tasks.eye_and_ear().without_pathway("motor", "association"))
+    model, x = task.start_model(0), task.data_for(0).test[0][:5]
+    changed = x.clone()
+    changed[:, 0] += 1
+    assert (model(x)[:, -1] != model(changed)[:, -1]).all()
+
+
+def test_senses_refuses_what_makes_no_sense():
+    with pytest.raises(ValueError, match="got noise=0, delay=5"):
+        tasks.senses(noise=0)
+    with pytest.raises(ValueError, match=r"got noise=0\.5, delay=0"):
+        tasks.senses(delay=0)
 
 
 # Two digits

@@ -3,7 +3,7 @@
 from . import regions, tasks
 from .compare import Comparison, ComparisonError, Progress, compare
 from .constraints import Box, Connections, Constraint, ConstraintError
-#from .networks import RegionNetwork, compile_network
+from .networks import RegionNetwork, compile_network
 from .regions import Pathway, Region, RegionGraph, StructureError
 from .strategies import (
     Freeze,

@@ -255,7 +255,7 @@ class Comparison:
                 "shapekeeper that wrote it."
             )
         strategies = {k: Strategy.from_json(s) for k, s in record.pop("strategies").items()}
-        frame = pd.read_csv(folder / "frame.csv", float_precision="round_trip")
+        frame = pd.read_csv(folder / "frame.csv")
         tensors: dict[str, dict[str, Tensor]] = {label: {} for label in strategies}
         for name, tensor in load_file(folder / "tensors.safetensors").items():
             i, _, rest = name.partition("/")
