@@ -1,6 +1,7 @@
 """Imports point down, never up or sideways."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -110,7 +111,15 @@ def test_a_folder_is_one_room(tmp_path, line, complaint):
 
 def test_the_library_needs_no_jupyter_and_no_drawing():
     code = "import sys, shapekeeper; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     roots = {name.split(".")[0] for name in loaded.stdout.split()}
     assert "torch" in roots
     assert not roots & {"matplotlib", "ipywidgets", "anywidget", "IPython", "ipykernel"}
+
+
+def test_readme_shows_these_floors(root):
+    rows = re.findall(r"^(\d) +((?: {0,9}[a-z]+)+)", (root / "README.md").read_text(), re.M)
+    shown = {name: int(floor) for floor, names in rows for name in names.split() if name in FLOORS}
+    assert shown == {name: floor for name, floor in FLOORS.items() if name != "randomness"}

@@ -1,22 +1,21 @@
 """Training steps of the blocked layout against dense weights times a mask.
 
-Run it: `python tests/benchmarks/bench_layouts.py`. One thread; all sides take turns in every round,
-and medians over rounds are shown. A step is forward, backward and Adam on a batch of 64.
+Run it: `python tests/benchmarks/bench_layouts.py`. A step is forward, backward and Adam on a batch
+of 64, in CPU time of one thread; all sides take turns in every round, medians are shown.
 """
 
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from statistics import median
-from time import perf_counter
+from time import process_time
 
-import networkx as nx
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from shapekeeper.networks import compile_network
 from shapekeeper.regions import Pathway, Region, RegionGraph
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 BATCH, FEATURES, CLASSES = 64, 64, 10
 
@@ -74,47 +73,40 @@ class MaskedLayers(nn.Module):
         return self.outward(seen[-1])
 
 
-def recurrent_graph(regions: int, size: int, share: float, seed: int = 0) -> RegionGraph:
-    """So many regions in a ring of pathways, and more at random, until `share` of blocks is open."""
-    draws = np.random.default_rng(seed)
-    names = [f"r{i}" for i in range(regions)]
+def recurrent_graph(regions: int, size: int, share: float, density: float = 1.0) -> RegionGraph:
+    """A ring of regions with pathways added at random until `share` of all blocks is open."""
+    draws = np.random.default_rng(0)
     ring = [(i, (i + 1) % regions) for i in range(regions)]
-    others = [
-        (i, j) for i in range(regions) for j in range(regions) if i != j and (i, j) not in ring
-    ]
+    others = [pair for pair in product(range(regions), repeat=2) if pair not in ring]
+    others = [(i, j) for i, j in others if i != j]
     more = round(share * regions**2) - 2 * regions
     pairs = ring + [others[k] for k in draws.permutation(len(others))[:more]]
+    last = regions - 1
     return RegionGraph(
-        [
-            Region(name, size, input=i == 0, output=i == regions - 1)
-            for i, name in enumerate(names)
-        ],
-        [Pathway(names[i], names[j]) for i, j in pairs],
+        [Region(f"{i}", size, density, input=i == 0, output=i == last) for i in range(regions)],
+        [Pathway(f"{i}", f"{j}", density) for i, j in pairs],
     )
 
 
-def layered_graph(layers: int, width: int, size: int, share: float, seed: int = 0) -> RegionGraph:
-    """Layers of regions; each hears one of the layer before it and, at random, others below."""
-    draws = np.random.default_rng(seed)
-    regions = [
-        Region(f"{layer}.{i}", size, input=layer == 0, output=layer == layers - 1)
-        for layer in range(layers)
-        for i in range(width)
-    ]
-    pairs = {(f"{n - 1}.{i}", f"{n}.{i}") for n in range(1, layers) for i in range(width)}
-    rest = [
-        (a.name, b.name)
-        for k, b in enumerate(regions)
-        for a in regions[: k // width * width]
-        if (a.name, b.name) not in pairs
-    ]
-    readable = len(regions) + len(pairs) + len(rest)
-    more = max(0, round(share * readable) - len(regions) - len(pairs))
-    pairs |= {rest[k] for k in draws.permutation(len(rest))[:more]}
-    return RegionGraph(regions, [Pathway(*pair) for pair in sorted(pairs)])
+def layered_graph(layers: int, across: int, size: int, share: float) -> RegionGraph:
+    """Layers of regions in lanes, with pathways from lower layers added at random."""
+    draws = np.random.default_rng(0)
+    places = list(product(range(layers), range(across)))
+    lanes = [((n - 1, i), (n, i)) for n, i in places if n]
+    others = [(a, b) for a, b in product(places, repeat=2) if a[0] < b[0] and (a, b) not in lanes]
+    more = round(share * (len(places) + len(lanes) + len(others))) - len(places) - len(lanes)
+    pairs = lanes + [others[k] for k in draws.permutation(len(others))[: max(0, more)]]
+    return RegionGraph(
+        [Region(str(p), size, input=p[0] == 0, output=p[0] == layers - 1) for p in places],
+        [Pathway(str(a), str(b)) for a, b in pairs],
+    )
 
 
-def training_step(net: nn.Module, x: Tensor, y: Tensor) -> Callable[[], None]:
+def training_step(net: nn.Module) -> Callable[[], None]:
+    """Forward, backward and Adam on one batch, always the same."""
+    draws = torch.Generator().manual_seed(0)
+    x = torch.rand(BATCH, FEATURES, generator=draws)
+    y = torch.randint(CLASSES, (BATCH,), generator=draws)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 
     def step() -> None:
@@ -125,56 +117,59 @@ def training_step(net: nn.Module, x: Tensor, y: Tensor) -> Callable[[], None]:
     return step
 
 
-def milliseconds(sides: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Medians of one step; every round runs each side for about as long."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    repeats = {}
-    for name, step in sides.items():
+def seconds(step: Callable[[], None], repeats: int) -> float:
+    step()  # warm caches again: the other sides have just been here
+    start = process_time()
+    for _ in range(repeats):
         step()
-        start = perf_counter()
-        step()
-        repeats[name] = max(1, round(0.05 / (perf_counter() - start)))
-    for _ in range(rounds):
-        for name, step in sides.items():
-            step()
-            start = perf_counter()
-            for _ in range(repeats[name]):
-                step()
-            taken[name].append(1e3 * (perf_counter() - start) / repeats[name])
-    return {name: median(times) for name, times in taken.items()}
+    return (process_time() - start) / repeats
 
 
-def report(title: str, graph: RegionGraph, by_hand: Callable[..., nn.Module], steps: int | None):
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(BATCH, FEATURES, generator=generator)
-    y = torch.randint(CLASSES, (BATCH,), generator=generator)
+def medians(sides: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Seconds per step; in every round each side runs, for about as long as the others."""
+    repeats = {name: max(1, round(0.1 / seconds(step, 1))) for name, step in sides.items()}
+    taken = [{n: seconds(step, repeats[n]) for n, step in sides.items()} for _ in range(rounds)]
+    return {name: median(times[name] for times in taken) for name in sides}
+
+
+def report(
+    title: str,
+    graph: RegionGraph,
+    by_hand: Callable[..., nn.Module],
+    steps: int | None = None,
+    rounds: int = 7,
+) -> None:
+    """Print one table."""
     build = partial(compile_network, graph, FEATURES, CLASSES, steps=steps)
     nets = {
-        "W * mask by hand": by_hand(masked=True),
-        "plain dense by hand": by_hand(masked=False),
-        "dense": build(layout="dense"),
-        "blocked": build(layout="blocked"),
+        "W * mask": by_hand(masked=True),
+        "plain dense": by_hand(masked=False),
+        "RegionNetwork, dense": build(layout="dense"),
+        "RegionNetwork, blocked": build(layout="blocked"),
     }
-    times = milliseconds({n: training_step(net, x, y) for n, net in nets.items()}, rounds=9)
-    plan = nets["blocked"].plan
-    work = plan.multiply_adds / nets["dense"].plan.multiply_adds
-    print(f"\n{title}: {graph.units} units, {len(graph.regions)} regions, "
-          f"{100 * plan.share_open:.1f} % open, {100 * work:.1f} % of multiply-adds left")
-    print(f"{'':22}{'ms per step':>12}{'of W * mask':>14}{'times faster':>14}")
-    reference = times["W * mask by hand"]
+    times = medians({name: training_step(net) for name, net in nets.items()}, rounds)
+    plans = {layout: build(layout=layout).plan for layout in ("dense", "blocked")}
+    work = plans["blocked"].multiply_adds / plans["dense"].multiply_adds
+    share = times["RegionNetwork, blocked"] / times["W * mask"]
+    print(f"\n{title}: {graph.units} units, {len(graph.regions)} regions")
+    print(f"{'':24}{'ms per step':>12}{'of W * mask':>13}{'times faster':>14}")
     for name, time in times.items():
-        print(f"{name:22}{time:12.2f}{100 * time / reference:12.1f} %{reference / time:14.1f}")
-    print(f"auto takes {build(layout='auto').layout}")
-    return times
+        ratio = time / times["W * mask"]
+        print(f"{name:24}{1e3 * time:12.2f}{ratio:13.3f}{1 / ratio:14.1f}")
+    print(f"work left {work:.3f}, time left {share:.3f}: {share / work:.2f} times the work left;")
+    print(f"layout='auto' takes {build().layout}")
 
 
 def main() -> None:
+    """Print all tables."""
     torch.set_num_threads(1)
-    for steps in (2, 5):
-        graph = recurrent_graph(32, 64, share=0.10)
-        products = "1 product" if steps == 2 else f"{steps - 1} products"
-        report(f"recurrent, {products} with W", graph,
-               partial(MaskedRecurrent, graph.mask(), steps), steps)
+    ring = recurrent_graph(32, 64, share=0.10)
+    half = recurrent_graph(32, 64, share=0.10, density=0.5)
+    stack = layered_graph(4, 8, 64, share=0.15)
+    report("Recurrent, W used once", ring, partial(MaskedRecurrent, ring.mask(), 2), steps=2)
+    report("Recurrent, W used 4 times", ring, partial(MaskedRecurrent, ring.mask(), 5), steps=5)
+    report("The same, blocks half open", half, partial(MaskedRecurrent, half.mask(), 5), steps=5)
+    report("Feed-forward", stack, partial(MaskedLayers, stack.mask(), 4 * [512]))
 
 
 if __name__ == "__main__":

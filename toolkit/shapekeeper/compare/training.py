@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from inspect import Parameter, signature
+from math import prod
 from time import perf_counter
 from typing import Any
 
@@ -104,28 +105,26 @@ class Training:
         kept = {k for k, v in fresh.items() if k in self.values and self.values[k].shape == v.shape}
         values = {k: self.values[k].clone() if k in kept else v for k, v in fresh.items()}
         self.buffers = {k: values[k] for k in self.program.buffers}
-        self.leaf: Named = {}
+        self.handles: Named = {}
         self.memory: dict[str, Named] = {}
         with torch.no_grad():
             for name in self.program.parameters:
                 self._begin(name, values[name], carried=name in kept)
         self._load_data()
-        # A run alone is given to the optimizer as the plain tensor that it is.
-        alone = not self.batched
-        self.handles = {k: (v[0] if alone else v).detach() for k, v in self.leaf.items()}
-        self.optimizer = task.optimizer([h.requires_grad_() for h in self.handles.values()])
+        self.slabs: list[Slab] = []
+        self.optimizer: torch.optim.Optimizer | None = None
 
     def _begin(self, name: str, x: Tensor, carried: bool) -> None:
         c = self.program.on_weights.get(name)
         if c is None:
-            self.leaf[name] = x
+            self.handles[name] = x.clone().requires_grad_()
             return
         if not carried:
             x = self.hooks.starting_point(c, x)
         elif self.hooks.guarantee == "structural":
             x = c.project(x)
         leaf, self.memory[name] = self.hooks.begin(c, x)
-        self.leaf[name] = leaf.clone()
+        self.handles[name] = leaf.clone().requires_grad_()
         moved = (self.hooks.weights(c, leaf, self.memory[name]) - x).abs().max().item()
         if moved > 1e-5 * (1 + x.abs().max().item()):
             self.notes.append(
@@ -154,25 +153,22 @@ class Training:
             seen = self._weights()
             loss, _, passed = self.program.losses(seen, self._frozen(), x, y, self.hooks.output)
             total = loss + self._price(seen, passed)
-            grads = torch.autograd.grad(
-                total.sum(), list(self.handles.values()), allow_unused=True
-            )
+            leaves = list(self.handles.values())
+            grads = torch.autograd.grad(total.sum(), leaves, allow_unused=True)
         with torch.no_grad():
             self._watch(seen, passed)
-            self._check_finite([total, *grads])
-            self._move(grads)
+            self._move(total, dict(zip(self.handles, grads, strict=True)))
             self.loss_sum += torch.where(self.alive, loss, 0.0)
         self.loss_steps += 1
         self.step += 1
 
     def _weights(self) -> Named:
-        """What the network sees of each leaf; gradients flow to the optimizer's handles."""
-        leaves = {k: h if self.batched else h[None] for k, h in self.handles.items()}
+        """What the network sees of each leaf; gradients flow to the handles."""
         return {
             k: self.hooks.weights(self.program.on_weights[k], leaf, self.memory[k])
             if k in self.memory
             else leaf
-            for k, leaf in leaves.items()
+            for k, leaf in self.handles.items()
         }
 
     def _price(self, seen: Named, passed: Named) -> Tensor | float:
@@ -183,25 +179,50 @@ class Training:
             price = price + self.hooks.output_price(c, passed[name]) / self.task.batch_size
         return price
 
-    def _move(self, grads: tuple[Tensor | None, ...]) -> None:
+    def _move(self, total: Tensor, grads: dict[str, Tensor | None]) -> None:
         """The optimizer's step, then what the strategy does to bound tensors."""
-        before = {k: h.clone() for k, h in self.handles.items()}
-        for handle, grad in zip(self.handles.values(), grads, strict=True):
-            handle.grad = None if grad is None else torch.where(self._rows_of(grad), grad, 0.0)
+        if self.optimizer is None:
+            self._arm(grads)
+        gathered = [slab.gather(grads) for slab in self.slabs]
+        self._check_finite([total, *gathered])
+        before = [slab.tensor.clone() for slab in self.slabs]
+        for slab, grad in zip(self.slabs, gathered, strict=True):
+            slab.tensor.grad = grad
         self.optimizer.step()
-        self._check_finite([*self.handles.values()])
-        lr = float(self.optimizer.param_groups[0]["lr"])
-        for name, handle in self.handles.items():
-            rate = self._rate(name)
-            after = handle if rate == 1.0 else torch.lerp(before[name], handle, rate)
+        self._check_finite([slab.tensor for slab in self.slabs])
+        for slab, old in zip(self.slabs, before, strict=True):
             # A run that left the finite numbers stays at its last finite value.
-            after = torch.where(self._rows_of(after), after, before[name])
-            if name in self.memory:
-                after = after if self.batched else after[None]
-                c = self.program.on_weights[name]
-                after = self.hooks.repair(c, after, self.memory[name], lr)
-                after = after if self.batched else after[0]
-            handle.copy_(after)
+            torch.where(self._rows_of(old), slab.tensor, old, out=slab.tensor)
+            self._repair(slab, old)
+
+    def _arm(self, grads: dict[str, Tensor | None]) -> None:
+        """Build the optimizer; the handles become views of what it moves."""
+        alone = not self.batched
+        leaves = {k: h.detach() for k, h in self.handles.items()}
+        self.slabs = [Slab([k], v.shape, v[0] if alone else v) for k, v in leaves.items()]
+        self.optimizer = self.task.optimizer([slab.tensor for slab in self.slabs])
+        if not alone and _treats_all_alike(self.optimizer, self.slabs):
+            # Elementwise optimizers don't mind that all is one tensor, and are much faster on it.
+            # A leaf without gradient is left out, since an optimizer skips it.
+            moved = {k: v for k, v in leaves.items() if grads[k] is not None}
+            self.slabs = [Slab.joined(moved)]
+            self.optimizer = self.task.optimizer([self.slabs[0].tensor])
+        for slab in self.slabs:
+            self.handles |= {k: v.requires_grad_() for k, v in slab.views(alone).items()}
+
+    def _repair(self, slab: "Slab", before: Tensor) -> None:
+        """Rate and repair of the bound tensors in a slab."""
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        for name in slab.names:
+            rate, c = self._rate(name), self.program.on_weights.get(name)
+            if rate == 1.0 and c is None:
+                continue
+            handle = self.handles[name].detach()
+            if rate != 1.0:
+                old = slab.views(not self.batched, before)[name]
+                handle.copy_(torch.lerp(old, handle, rate))
+            if c is not None:
+                handle.copy_(self.hooks.repair(c, handle, self.memory[name], lr))
 
     def _rate(self, name: str) -> float:
         """Factor on the optimizer's step: bound weights, and all of a bound layer."""
@@ -219,11 +240,9 @@ class Training:
 
     def _check_finite(self, tensors: list[Tensor | None]) -> None:
         """Runs in which anything is not finite are out from now on; no host synchronization."""
-        for tensor in tensors:
-            if tensor is not None:
-                rows = tensor if self.batched or tensor.shape == self.alive.shape else tensor[None]
-                largest = torch.linalg.vector_norm(rows.reshape(len(self.alive), -1), torch.inf, 1)
-                self.alive &= torch.isfinite(largest)
+        # One sum per tensor is the cheapest pass in which NaN and infinity survive.
+        sums = [t.reshape(len(self.alive), -1).sum(1) for t in tensors if t is not None]
+        self.alive &= torch.isfinite(sum(sums))
 
     def _rows_of(self, tensor: Tensor) -> Tensor:
         """Which runs are alive, in a shape that broadcasts over the tensor."""
@@ -235,8 +254,8 @@ class Training:
         bound = [(c, weights[k]) for k, c in on_weights.items()]
         bound += [(c, passed[k]) for k, c in on_outputs.items()]
         for c, value in bound:
-            worst = c.violation(value.detach()).reshape(len(self.seeds), -1).amax(1) / c.scale
-            self.peak = torch.where(self.alive, torch.maximum(self.peak, worst), self.peak)
+            worst = c.violation(value.detach()).reshape(len(self.seeds), -1).amax(1)
+            self.peak = torch.maximum(self.peak, worst if c.scale == 1 else worst / c.scale)
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         """Inputs and targets `(runs, batch, ...)` of this step: a function of seed and step."""
@@ -248,10 +267,11 @@ class Training:
             orders = [batch_indices(seed, epoch, examples, size) for seed in self.seeds]
             self.order = torch.stack(orders).to(self.device)
         chosen = self.order[:, k]
-        if self.shared:
-            return x[chosen], y[chosen]
-        runs = torch.arange(len(chosen), device=self.device)[:, None]
-        return x[runs, chosen], y[runs, chosen]
+        if not self.shared:
+            runs = torch.arange(len(chosen), device=self.device)[:, None]
+            return x[runs, chosen], y[runs, chosen]
+        # index_select copies whole rows; indexing with a matrix is several times slower.
+        return tuple(t.index_select(0, chosen.flatten()).unflatten(0, chosen.shape) for t in (x, y))
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
@@ -342,6 +362,59 @@ class Training:
         columns["violation_peak"] = torch.maximum(self.peak, worst.to(self.peak))
         columns["allowed"] = torch.cat(allowed, 1).mean(1) if allowed else nothing + 1
         return columns
+
+
+@dataclass(frozen=True)
+class Slab:
+    """What an optimizer moves: one leaf, or many as the columns of one tensor.
+
+    Attributes:
+        names: The leaves, in the order of their columns.
+        shape: Shape `(runs, *shape)` of a single leaf.
+        tensor: The numbers.
+        shapes: Shapes of the leaves where there are many.
+    """
+
+    names: list[str]
+    shape: tuple[int, ...]
+    tensor: Tensor
+    shapes: tuple[tuple[int, ...], ...] = ()
+
+    @classmethod
+    def joined(cls, leaves: Named) -> "Slab":
+        """All leaves side by side, `(runs, columns)`."""
+        tensor = torch.cat([leaf.flatten(1) for leaf in leaves.values()], 1)
+        return cls(list(leaves), (), tensor, tuple(tuple(v.shape) for v in leaves.values()))
+
+    def gather(self, grads: dict[str, Tensor | None]) -> Tensor | None:
+        """The gradients of the leaves in the tensor's own form; None where there is none."""
+        if self.shapes:
+            return torch.cat([grads[name].flatten(1) for name in self.names], 1)
+        grad = grads[self.names[0]]
+        return None if grad is None else grad.view(self.tensor.shape)
+
+    def views(self, alone: bool, tensor: Tensor | None = None) -> Named:
+        """Each leaf `(runs, *shape)` as a view of the tensor, or of another of its form."""
+        tensor = self.tensor.detach() if tensor is None else tensor
+        if not self.shapes:
+            return {self.names[0]: tensor[None] if alone else tensor}
+        columns = tensor.split([prod(shape[1:]) for shape in self.shapes], 1)
+        return {
+            name: column.unflatten(1, shape[1:])
+            for name, column, shape in zip(self.names, columns, self.shapes, strict=True)
+        }
+
+
+def _treats_all_alike(optimizer: torch.optim.Optimizer, slabs: list[Slab]) -> bool:
+    """Whether an optimizer acts on each number by itself, and on all with the same settings."""
+    groups = [group["params"] for group in optimizer.param_groups]
+    given = [slab.tensor for slab in slabs]
+    one = len(groups) == 1 and len(groups[0]) == len(given)
+    return type(optimizer) in ELEMENTWISE and one and all(map(_same, groups[0], given))
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a is b
 
 
 def why_not_batched(task: Task, strategy: Strategy, seeds: list[int], device: torch.device) -> str:

@@ -86,8 +86,8 @@ class Connections(Constraint):
 
     def residual(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Distance of each closed or preset weight from its number, 0 at free ones; no `at_most`."""
-        equal = torch.where(self._free.on(x.device), 0.0, x - self._rest(x))
-        equal = equal.flatten(-self.event_dims)
+        held = x if self._fixed is None else x - self._rest(x)
+        equal = held.masked_fill(self._free.on(x.device), 0.0).flatten(-self.event_dims)
         return equal, equal[..., :0]
 
     def tolerance(self, dtype: torch.dtype) -> float:

@@ -40,7 +40,7 @@ class _Trip:
 
 def _steps(drawing: nx.DiGraph, source: int, target: int) -> int | None:
     try:
-        return nx.shortest_path_length(drawing, source, target)
+        return int(nx.shortest_path_length(drawing, source, target))
     except nx.NetworkXNoPath:
         return None
 
@@ -237,7 +237,7 @@ def feedforward(graph) -> str:
             f"{len(preset.names)} areas and some of their {len(drawn)} pathways",
             f"{len(graph.names)} areas, {_some(len(kept - drawn), 'new pathway')}",
         )
-    _without_cycle(graph, kept)
+    _without_cycle(graph.settled())
     _all_reached(preset, kept)
     dropped = len(drawn - kept)
     if dropped > 36:
@@ -252,24 +252,16 @@ def _pairs(graph: regions.RegionGraph) -> set[tuple[str, str]]:
     return {(pathway.source, pathway.target) for pathway in graph.pathways}
 
 
-def _without_cycle(graph: regions.RegionGraph, kept: set[tuple[str, str]]) -> None:
-    drawing = nx.DiGraph()
-    drawing.add_nodes_from(graph.names)
-    drawing.add_edges_from(pair for pair in _in_order(graph) if pair in kept)
-    cycle = next(nx.simple_cycles(drawing, length_bound=2), None) or next(
-        nx.simple_cycles(drawing), None
-    )
+def _without_cycle(graph: regions.RegionGraph) -> None:
+    drawing = nx.DiGraph([(pathway.source, pathway.target) for pathway in graph.pathways])
+    cycle = next(nx.simple_cycles(drawing, 2), None) or next(nx.simple_cycles(drawing), None)
     if cycle is None:
         return
-    start = min(range(len(cycle)), key=lambda i: graph.names.index(cycle[i]))
-    cycle = cycle[start:] + cycle[:start]
+    first = cycle.index(min(cycle, key=graph.names.index))
+    cycle = [*cycle[first:], *cycle[:first]]
     levels = {regions.macaque_visual().region(name).level for name in cycle}
     tie = " They share a level." if len(levels) == 1 else ""
     raise Wrong(f"Still a cycle: {' → '.join([*cycle, cycle[0]])}.{tie}", "no cycle")
-
-
-def _in_order(graph: regions.RegionGraph) -> list[tuple[str, str]]:
-    return [(pathway.source, pathway.target) for pathway in graph.pathways]
 
 
 def _all_reached(preset: regions.RegionGraph, kept: set[tuple[str, str]]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Transform
 
 from .ink import Ink, axes, caption, nudged, plain, title_axes
@@ -53,9 +54,9 @@ def training(comparison: Comparison, y: str = "metric", ax: Axes | None = None) 
     runs, ends = runs_of(comparison, ax), EndLabels(ax)
     curves = {run.label: _summary(run, y) for run in runs}
     _scale(ax, y, curves)
-    flat = [label for label, curve in curves.items() if curve.size and not curve["high"].any()]
+    flat = [label for label in curves if y.startswith("violation") and _is_flat(curves[label])]
     for run in runs:
-        lane = flat.index(run.label) + 1 if run.label in flat and y.startswith("violation") else 0
+        lane = flat.index(run.label) + 1 if run.label in flat else 0
         _draw(ax, run, curves[run.label], nudged(ax, 0, -LANE * lane), ends)
     title_axes(ax, "step", _title(comparison, y))
     seeds = comparison.frame["seed"].nunique()
@@ -81,13 +82,27 @@ def _summary(run: Run, y: str) -> pd.DataFrame:
     return rows.groupby("step")[y].agg(mean="mean", low="min", high="max")
 
 
+def _is_flat(curve: pd.DataFrame) -> bool:
+    return bool(len(curve)) and not curve["high"].any()
+
+
 def _scale(ax: Axes, y: str, curves: dict[str, pd.DataFrame]) -> None:
+    """Both axes, so that all curves have their place."""
     values = np.concatenate([curve.to_numpy().ravel() for curve in curves.values()])
+    steps = np.concatenate([curve.index for curve in curves.values()] + [[0, 1]])
+    ax.set_xlim(0, steps.max())
     if y.startswith("violation"):
-        flat = sum(bool(curve.size) and not curve["high"].any() for curve in curves.values())
-        zero_log(ax.yaxis, values, lanes=LANE * flat)
-    elif y == "loss" and len(values) and values.min() > 0 and np.ptp(np.log10(values)) > 1:
-        ax.set_yscale("log")
+        zero_log(ax.yaxis, values, lanes=LANE * sum(map(_is_flat, curves.values())))
+    elif len(values):
+        if y == "loss" and values.min() > 0 and values.max() > 5 * values.min():
+            ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.minorticks_off()
+        low, high = ax.transScale.transform([(0, values.min()), (0, values.max())])[:, 1]
+        pad = 0.05 * (high - low) or 0.05
+        edges = ax.transScale.inverted().transform([(0, low - pad), (0, high + pad)])[:, 1]
+        ax.set_ylim(*edges)
 
 
 def _draw(ax: Axes, run: Run, curve: pd.DataFrame, place: Transform, ends: EndLabels) -> None:
@@ -103,7 +118,7 @@ def _draw(ax: Axes, run: Run, curve: pd.DataFrame, place: Transform, ends: EndLa
         bad = {"color": Ink.of(ax).bad, "markersize": 9, "markeredgewidth": 2.4}
         ax.plot(*last, "x", transform=place, zorder=5, **bad)
     name = f"{run.label}, diverged" if run.diverged else run.label
-    ends.add(name, *last, place, run.look)
+    ends.add(name, *last, place, run.look, lead=not run.diverged)
 
 
 def _title(comparison: Comparison, y: str) -> str:

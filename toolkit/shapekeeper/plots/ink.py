@@ -12,6 +12,7 @@ from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -79,6 +80,10 @@ class Ink:
         """One of a pair of colors."""
         return dark if self.dark else light
 
+    def on(self, fill: Any) -> str:
+        """The color of words on a fill."""
+        return Ink(to_hex(fill)).ink
+
     @property
     def ink(self) -> str:
         """Names and strokes."""
@@ -124,10 +129,9 @@ class Ink:
         """What goes out."""
         return self.choose("#1565c0", "#64b5f6")
 
-    @property
-    def ramp(self) -> LinearSegmentedColormap:
+    def ramp(self, least: float = 0.16) -> LinearSegmentedColormap:
         """From a faint gray, which is not paper, to full ink; nothing but lightness changes."""
-        colors = [self.mix(share) for share in (0.16, 0.45, 0.72, 0.92)]
+        colors = [self.mix(share) for share in np.linspace(least, 0.92, 5)]
         return LinearSegmentedColormap.from_list("ink", colors).with_extremes(bad=self.paper)
 
 
@@ -220,10 +224,11 @@ def title_axes(ax: Axes, x: str, y: str) -> None:
 def caption(ax: Axes, *lines: str) -> None:
     """Lines under the axes and its label, in a lower voice, about as wide as the axes."""
     letters = max(int(points(ax)[0] / (0.5 * TINY)), 30)
+    below = ax.xaxis.label if ax.xaxis.get_label_position() == "bottom" else ax.transAxes
     ax.annotate(
         "\n".join(fill(line, letters) for line in lines if line),
         xy=(0, 0),
-        xycoords=(ax.transAxes, ax.xaxis.label),
+        xycoords=(ax.transAxes, below),
         xytext=(0, -5),
         textcoords="offset points",
         ha="left",

@@ -5,12 +5,14 @@ Only then are the sizes of axes and words known; a picture that is resized arran
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import IdentityTransform, Transform
 
@@ -45,7 +47,8 @@ class Labels(Arranger):
         ax: Where the marks are.
         marks: The lines whose points are not to be covered.
         dots: Likewise, where covering is a smaller sin.
-        arrows: Ends of straight arrows in data coordinates, (n, 2, 2).
+        paths: Arrows and curves that words had better keep off, each (points, 2) in data
+            coordinates and straight between its points.
     """
 
     def __init__(
@@ -53,12 +56,13 @@ class Labels(Arranger):
         ax: Axes,
         marks: Sequence[Line2D] = (),
         dots: Sequence[Line2D] = (),
-        arrows: Sequence[Any] = (),
+        paths: Sequence[Any] = (),
     ):
         super().__init__(ax)
-        self.marks, self.dots, self.arrows = list(marks), list(dots), list(arrows)
+        self.marks, self.dots, self.paths = list(marks), list(dots), list(paths)
         self.labels: list[Annotation] = []
         self.clear: list[float] = []
+        self._state: tuple[float, ...] = ()
 
     def add(
         self,
@@ -88,6 +92,7 @@ class Labels(Arranger):
                 "shrinkA": 0,
                 "shrinkB": 5,
             },
+            path_effects=[withStroke(linewidth=2, foreground=Ink.of(self.axes).paper)],
             zorder=6,
             **style,
         )
@@ -97,42 +102,115 @@ class Labels(Arranger):
 
     def arrange(self, renderer: Any) -> None:
         """Choose a place for each word, knowing the others'; three rounds."""
-        if not self.labels:
-            return
         scale = renderer.points_to_pixels(1.0)
-        sizes = np.array([_size(label, renderer) for label in self.labels]) + 2 * scale
-        anchors = np.array([label.xycoords.transform(label.xy) for label in self.labels])
-        obstacles, places = self._obstacles(scale), anchors.copy()
-        placed: set[int] = set()
-        crowd = np.linalg.norm(anchors[:, None] - anchors, axis=-1)
-        order = np.argsort(np.sort(crowd, axis=1)[:, 1:4].sum(1))
+        words = [
+            _Word(
+                np.array(label.xycoords.transform(label.xy)),
+                np.array(_size(label, renderer)) + 2 * scale,
+                clear * scale,
+            )
+            for label, clear in zip(self.labels, self.clear, strict=True)
+        ]
+        state = (scale, *self.axes.bbox.extents, *(x for w in words for x in (*w.anchor, *w.size)))
+        if words and state != self._state:
+            self._state = state
+            self._arrange(words, scale)
+
+    def _arrange(self, words: list[_Word], scale: float) -> None:
+        anchors, sizes = (np.array([w[k] for w in words]) for k in (0, 1))
+        obstacles, frame = self._obstacles(scale), self.axes.bbox.extents
+        choices = [word.candidates(scale) for word in words]
+        alone = [w.price(c, obstacles, frame, scale) for w, c in zip(words, choices, strict=True)]
+        crowd = np.sort(np.linalg.norm(anchors[:, None] - anchors, axis=-1), axis=1)
+        order = np.argsort(crowd[:, 1:4].sum(1), kind="stable").tolist()
+        placed: dict[int, np.ndarray] = {}
         for _ in range(3):
-            for i in order.tolist():
+            for i in order:
                 others = [j for j in placed if j != i]
-                boxes = np.stack([places[others], sizes[others]], 1)
-                choices, gaps = _candidates(anchors[i], sizes[i], self.clear[i], scale)
-                cost = gaps / scale * 0.6 + 6.0 * (gaps > 13 * scale)
-                cost += 0.1 * (np.arange(len(choices)) % len(ANGLES))
-                cost += _covering(choices, sizes[i], obstacles)
-                cost += _overlap(choices, sizes[i], boxes)
-                cost += _leaders(choices, anchors[i], sizes[i], obstacles, boxes, scale)
-                cost += _outside(choices, sizes[i], self.axes.bbox.extents)
-                places[i] = choices[np.argmin(cost)]
-                placed.add(i)
-        for label, place, anchor, size in zip(self.labels, places, anchors, sizes, strict=True):
-            label.set_position(tuple((place - anchor) / scale))
-            free = np.maximum(abs(place - anchor) - size / 2, 0)
-            label.arrow_patch.set_visible(bool(np.hypot(*free) > 13 * scale))
+                boxes = np.array([(placed[j], sizes[j]) for j in others]).reshape(-1, 2, 2)
+                cost = alone[i] + words[i].company(choices[i], boxes, scale)
+                placed[i] = choices[i][np.argmin(cost)]
+        for i, label in enumerate(self.labels):
+            label.set_position(tuple((placed[i] - anchors[i]) / scale))
+            led = words[i].is_far(placed[i][None], scale)[0]
+            label.arrow_patch.set_visible(bool(led))
 
     def _obstacles(self, scale: float) -> Obstacles:
-        rows = [(p, 5.5, 200.0) for line in self.marks for p in _pixels(line)]
+        rows = [
+            (p, line.get_markersize() / 2 + 1, 200.0) for line in self.marks for p in _pixels(line)
+        ]
         rows += [(p, 1.0, 4.0) for line in self.dots for p in _pixels(line)]
-        for arrow in self.arrows:
-            start, end = self.axes.transData.transform(arrow)
-            steps = max(int(np.hypot(*(end - start)) / (5 * scale)), 2)
-            rows += [(p, 1.5, 14.0) for p in np.linspace(start, end, steps)]
-        at, reach, price = zip(*rows, strict=True) if rows else (np.zeros((0, 2)), [], [])
-        return Obstacles(np.array(at), np.array(reach) * scale, np.array(price))
+        for path in self.paths:
+            at = self.axes.transData.transform(path)
+            for start, end in pairwise(at):
+                steps = max(int(np.hypot(*(end - start)) / (6 * scale)), 2)
+                rows += [(p, 1.5, 14.0) for p in np.linspace(start, end, steps)]
+        at = np.array([row[0] for row in rows]).reshape(-1, 2)
+        reach, price = (np.array([row[k] for row in rows]) for k in (1, 2))
+        return Obstacles(at, reach * scale, price)
+
+
+class _Word(NamedTuple):
+    """A word to be placed: its mark, its size and how far the mark reaches, in pixels."""
+
+    anchor: np.ndarray
+    size: np.ndarray
+    clear: float
+
+    def candidates(self, scale: float) -> np.ndarray:
+        """Centers around the mark, (candidates, 2); the nearest and handiest first."""
+        ways = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
+        gaps = np.repeat(GAPS * scale + self.clear, len(ways))[:, None]
+        return self.anchor + np.tile(ways, (len(GAPS), 1)) * (gaps + self.size / 2)
+
+    def is_far(self, centers: np.ndarray, scale: float) -> np.ndarray:
+        """Whether a word there needs a leader."""
+        free = np.maximum(abs(centers - self.anchor) - self.size / 2, 0)
+        return np.hypot(*free.T) > self.clear + 7 * scale
+
+    def price(
+        self, centers: np.ndarray, obstacles: Obstacles, frame: np.ndarray, scale: float
+    ) -> np.ndarray:
+        """What each place costs whatever the other words do."""
+        within = abs(obstacles.at - self.anchor) < abs(centers - self.anchor).max(0) + self.size
+        obstacles = Obstacles(*(part[within.all(1)] for part in obstacles))
+        order = np.arange(len(centers))
+        cost = 0.6 * GAPS[order // len(ANGLES)] + 0.1 * (order % len(ANGLES))
+        away = abs(centers[:, None] - obstacles.at) - self.size / 2
+        cost += ((away < obstacles.reach[:, None]).all(-1) * obstacles.price).sum(1)
+        low, high = frame[:2] - (centers - self.size / 2), centers + self.size / 2 - frame[2:]
+        cost += 30.0 * np.maximum(np.maximum(low, high), 0).sum(1)
+        far = self.is_far(centers, scale)
+        cost[far] += 6.0 + self._led_through(centers[far], obstacles, scale)
+        return cost
+
+    def _led_through(
+        self, centers: np.ndarray, obstacles: Obstacles, scale: float
+    ) -> np.ndarray:
+        """Price of leaders that pass through marks or cross lines."""
+        foreign = np.linalg.norm(obstacles.at - self.anchor, axis=1) > 1.0
+        price = np.where(obstacles.price > 100, 80.0, 1.5)
+        cost = np.zeros(len(centers))
+        for at, outside in self._leader(centers):
+            near = np.linalg.norm(at[:, None] - obstacles.at[foreign], axis=-1) < 4 * scale
+            cost += outside * (near * price[foreign]).sum(1)
+        return cost
+
+    def company(self, centers: np.ndarray, boxes: np.ndarray, scale: float) -> np.ndarray:
+        """Price of covering the words placed so far, (words, 2, 2), or leading through them."""
+        shared = (self.size + boxes[:, 1]) / 2 - abs(centers[:, None] - boxes[:, 0])
+        cost = 300.0 * (shared > 0).all(-1).sum(1)
+        far = self.is_far(centers, scale)
+        for at, outside in self._leader(centers[far]):
+            inside = (abs(at[:, None] - boxes[:, 0]) < boxes[:, 1] / 2).all(-1)
+            cost[far] += 60.0 * outside * inside.sum(1)
+        return cost
+
+    def _leader(self, centers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Points on the way to the mark, and whether they are outside the word's own box."""
+        for share in np.linspace(0.15, 0.85, 6):
+            at = self.anchor + share * (centers - self.anchor)
+            yield at, (abs(centers - at) > self.size / 2).any(1)
 
 
 def _size(label: Annotation, renderer: Any) -> tuple[float, float]:
@@ -143,60 +221,6 @@ def _size(label: Annotation, renderer: Any) -> tuple[float, float]:
 def _pixels(line: Line2D) -> np.ndarray:
     at = line.get_transform().transform(line.get_xydata())
     return at[np.isfinite(at).all(1)]
-
-
-def _candidates(
-    anchor: np.ndarray, size: np.ndarray, clear: float, scale: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Centers of a word around its mark, (candidates, 2), and how far off each is."""
-    ways = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
-    gaps = np.repeat((GAPS + clear) * scale, len(ways))
-    ways = np.tile(ways, (len(GAPS), 1))
-    return anchor + ways * (gaps[:, None] + size / 2), gaps
-
-
-def _covering(centers: np.ndarray, size: np.ndarray, obstacles: Obstacles) -> np.ndarray:
-    if not len(obstacles.at):
-        return np.zeros(len(centers))
-    away = abs(centers[:, None] - obstacles.at) - size / 2
-    return ((away < obstacles.reach[:, None]).all(-1) * obstacles.price).sum(1)
-
-
-def _overlap(centers: np.ndarray, size: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    shared = (size + boxes[:, 1]) / 2 - abs(centers[:, None] - boxes[:, 0])
-    return 300.0 * (shared > 0).all(-1).sum(1)
-
-
-def _leaders(
-    centers: np.ndarray,
-    anchor: np.ndarray,
-    size: np.ndarray,
-    obstacles: Obstacles,
-    boxes: np.ndarray,
-    scale: float,
-) -> np.ndarray:
-    """Price of leading through other words and marks."""
-    cost = np.zeros(len(centers))
-    dear = obstacles.at[obstacles.price > 100]
-    lines = obstacles.at[obstacles.price < 100]
-    foreign = dear[np.linalg.norm(dear - anchor, axis=1) > 1.0] if len(dear) else dear
-    for share in np.linspace(0.15, 0.85, 8):
-        at = anchor + share * (centers - anchor)
-        on_the_way = (abs(centers - at) > size / 2).any(1)  # Not yet inside its own box.
-        if len(foreign):
-            near = np.linalg.norm(at[:, None] - foreign, axis=-1) < 5 * scale
-            cost += 80.0 * on_the_way * near.sum(1)
-        inside = (abs(at[:, None] - boxes[:, 0]) < boxes[:, 1] / 2).all(-1)
-        cost += 60.0 * on_the_way * inside.sum(1)
-        if len(lines):
-            crossed = np.linalg.norm(at[:, None] - lines, axis=-1) < 3 * scale
-            cost += 5.0 * on_the_way * crossed.any(1)
-    return cost
-
-
-def _outside(centers: np.ndarray, size: np.ndarray, extents: np.ndarray) -> np.ndarray:
-    low, high = extents[:2] - (centers - size / 2), centers + size / 2 - extents[2:]
-    return 30.0 * np.maximum(np.maximum(low, high), 0).sum(1)
 
 
 def spread(positions: Sequence[float], gap: float) -> np.ndarray:
@@ -238,8 +262,10 @@ class EndLabels(Arranger):
         self.marks: list[Line2D] = []
         self.leaders: list[Line2D] = []
 
-    def add(self, text: str, x: float, y: float, transform: Transform, look: dict) -> None:
-        """One more curve, which ends at (x, y) of a transform."""
+    def add(
+        self, text: str, x: float, y: float, transform: Transform, look: dict, *, lead: bool = True
+    ) -> None:
+        """One more curve, which ends at (x, y) of a transform; a leader goes there if wanted."""
         name = self.axes.annotate(
             text,
             xy=(1, 0),
@@ -251,7 +277,7 @@ class EndLabels(Arranger):
             color=Ink.around(self.axes).ink,
             annotation_clip=False,
         )
-        self.leaders.append(self._line(color=look["color"], linewidth=0.8))
+        self.leaders.append(self._line(color=look["color"], linewidth=0.8, visible=lead))
         self.marks.append(self._line(linestyle="none", markersize=7, **look))
         self.ends.append((x, y, transform))
         self.names.append(name)
@@ -271,8 +297,8 @@ class EndLabels(Arranger):
         heights = [name.get_window_extent(renderer).height for name in self.names]
         wanted = spread(ends[:, 1], max(*heights, 11 * scale))
         # Back into the frame where that is possible.
-        wanted -= max(wanted.max() - frame.y1, 0)
-        wanted += max(frame.y0 - wanted.min(), 0)
+        wanted -= max(wanted.max() - frame.y1 + 6 * scale, 0)
+        wanted += max(frame.y0 - wanted.min() + 6 * scale, 0)
         x = frame.x1 + 16 * scale
         for end, y, mark, leader, name in zip(
             ends, wanted, self.marks, self.leaders, self.names, strict=True

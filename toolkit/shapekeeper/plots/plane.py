@@ -120,9 +120,11 @@ def _scale(ax: Axes, comparison: Comparison, drawn: list[Run], extra: list[Any])
     x, y, held = np.concatenate([*rows, np.empty((0, 3))]).T
     more = np.reshape(np.array(extra, dtype=float), (-1, 2)).T
     heights = np.concatenate([y, held, more[1], [] if drawn else [0.0, 1.0]])
-    pad = 0.07 * np.ptp(heights) or 0.05
-    low, high = heights.min() - pad, heights.max() + pad
-    ax.set_ylim((high, low) if comparison.better == "lower" else (low, high))
+    worst, best = heights.min(), heights.max()
+    if comparison.better == "lower":
+        worst, best = best, worst
+    room = (best - worst) or (0.5 if comparison.better == "higher" else -0.5)
+    ax.set_ylim(worst - 0.06 * room, best + 0.13 * room)  # Above the best marks stand their names.
     lanes = max(_lanes(ax, drawn).values(), default=0)
     zero_log(ax.xaxis, np.concatenate([x, more[0]]), lanes=max(LANE * lanes + 2, 36))
 
@@ -179,7 +181,7 @@ def _arrow(ax: Axes, run: Run, labels: Labels) -> None:
     style = {"color": run.look["color"], "linewidth": 1.3, "linestyle": run.dash}
     ends = {"arrowstyle": "-|>,head_length=0.5,head_width=0.22", "shrinkA": 6, "shrinkB": 0}
     ax.annotate("", xy=end, xytext=start, arrowprops={**style, **ends}, zorder=4)
-    labels.arrows.append((start, end))
+    labels.paths.append((start, end))
 
 
 def _diamond(ax: Axes, point: tuple[float, float], run: Run | None, labels: Labels) -> None:

@@ -7,7 +7,7 @@ hierarchical system structures"). Nothing is drawn by chance, so a graph always 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil, dist, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,7 +49,7 @@ def arrange(graph: RegionGraph, anew: bool) -> dict[str, Point]:
         return {}
     radii = [radius(region.size, len(graph.regions)) for region in graph.regions]
     room = _Room(max(radii), len(graph.regions))
-    wished = _placed(_ordered(_columns(graph), graph), room)
+    wished = _placed(_ordered(_columns(graph), graph), graph, room)
     kept = {r.name: r.position for r in graph.regions if r.position is not None and not anew}
     for name in graph.names if kept else ():
         if name not in kept:
@@ -79,7 +79,7 @@ def _columns(graph: RegionGraph) -> list[list[str]]:
     return [[n for n in graph.names if place[n] == column] for column in sorted({*place.values()})]
 
 
-def _distances(graph: RegionGraph) -> dict[str, int]:
+def _distances(graph: RegionGraph) -> dict[str, float]:
     drawing = arrows(graph)
     inputs = [region.name for region in graph.regions if region.input]
     starts = inputs or [n for n in graph.names if not drawing.pred[n]] or [graph.names[0]]
@@ -93,7 +93,7 @@ def _distances(graph: RegionGraph) -> dict[str, int]:
     return place
 
 
-def _beside(name: str, graph: RegionGraph, place: dict[str, int]) -> list[int]:
+def _beside(name: str, graph: RegionGraph, place: dict[str, float]) -> list[float]:
     after = [place[p.source] + 1 for p in graph.pathways if p.target == name and p.source in place]
     before = [place[p.target] - 1 for p in graph.pathways if p.source == name and p.target in place]
     return after + before
@@ -126,7 +126,7 @@ def _steepness(height: dict[str, float], graph: RegionGraph) -> float:
     return sum(abs(height[p.source] - height[p.target]) for p in graph.pathways)
 
 
-def _placed(columns: list[list[str]], room: _Room) -> dict[str, Point]:
+def _placed(columns: list[list[str]], graph: RegionGraph, room: _Room) -> dict[str, Point]:
     """Positions for the columns, without overlaps.
 
     Where columns stand closer than regions are wide, neighboring columns use different rows
@@ -138,13 +138,33 @@ def _placed(columns: list[list[str]], room: _Room) -> dict[str, Point]:
     places: dict[str, Point] = {}
     for i, column in enumerate(columns):
         x = left + step * i if len(columns) > 1 else CANVAS[0] / 2
-        ys = (
-            _spread(len(column), rows, height)
-            if lanes == 1
-            else _lane(len(column), list(range(i % lanes, rows, lanes)), height / (rows - 1))
-        )
+        if lanes == 1:
+            ys = _spread(len(column), rows, height)
+        else:
+            ys = _lane(len(column), range(i % lanes, rows, lanes), height / (rows - 1))
         places |= {name: (x, top + y) for name, y in zip(column, ys, strict=True)}
-    return _centered(places)
+    places = _centered(places)
+    return _stepped_aside(places, columns, graph, room) if lanes == 1 else places
+
+
+def _stepped_aside(
+    places: dict[str, Point], columns: list[list[str]], graph: RegionGraph, room: _Room
+) -> dict[str, Point]:
+    """The positions after columns that stand in the way of a level pathway moved up or down."""
+    blocking = [c for c in columns if any(_is_in_the_way(name, places, graph) for name in c)]
+    for i, column in enumerate(blocking):
+        ys = [places[name][1] for name in column]
+        up, down = min(ys) - room.box[1], CANVAS[1] - room.box[1] - max(ys)
+        aside = min(room.largest + 8, max(0.0, up if i % 2 == 0 else down))
+        for name, y in zip(column, ys, strict=True):
+            places[name] = (places[name][0], float(round(y - aside if i % 2 == 0 else y + aside)))
+    return places
+
+
+def _is_in_the_way(name: str, places: dict[str, Point], graph: RegionGraph) -> bool:
+    x, y = places[name]
+    ends = ((places[p.source], places[p.target]) for p in graph.pathways)
+    return any(a[1] == b[1] == y and min(a[0], b[0]) < x < max(a[0], b[0]) for a, b in ends)
 
 
 def _fitting(
@@ -169,7 +189,7 @@ def _spread(count: int, rows: int, height: float) -> list[float]:
     return [height / 2 + step * (i - (count - 1) / 2) for i in range(count)]
 
 
-def _lane(count: int, rows: list[int], step: float) -> list[float]:
+def _lane(count: int, rows: Sequence[int], step: float) -> list[float]:
     return [step * rows[int((i + 0.5) * len(rows) / count)] for i in range(count)]
 
 

@@ -105,13 +105,15 @@ def from_networkx(drawing: nx.Graph, sizes: Any) -> dict[str, Any]:
         message = "Wanted a graph with one edge per pair, got a multigraph."
         raise StructureError([Problem(message, "networkx.DiGraph(graph) keeps one of each.")])
     drawing = drawing if drawing.is_directed() else drawing.to_directed()
-    unsized = [str(node) for node, data in drawing.nodes(data=True) if "size" not in data]
-    size = sized(unsized, sizes)
+    nodes = {str(node): _some(data, REGION_FIELDS[1:]) for node, data in drawing.nodes(data=True)}
+    if len(nodes) < len(drawing):
+        message = "Wanted nodes whose names as text differ, got two that are the same."
+        raise StructureError([Problem(message, "networkx.relabel_nodes renames them.")])
+    size = sized([name for name, data in nodes.items() if "size" not in data], sizes)
+    for name, units in size.items():
+        nodes[name]["size"] = units
     return {
-        "regions": [
-            Region(str(node), **({"size": size.get(str(node))} | _some(data, REGION_FIELDS[1:])))
-            for node, data in drawing.nodes(data=True)
-        ],
+        "regions": [Region(name, **data) for name, data in nodes.items()],
         "pathways": [
             Pathway(str(source), str(target), **_some(data, EDGE_FIELDS))
             for source, target, data in drawing.edges(data=True)
@@ -204,10 +206,11 @@ def from_edge_table(table: pd.DataFrame, regions: tuple[Region, ...], sizes: Any
 
 
 def _row(row: dict[Any, Any]) -> Pathway:
-    counts = (row.get("confirming"), row.get("contradicting"))
-    evidence = (
-        None if any(pd.isna(c) for c in counts if c is not None) or None in counts else counts
-    )
+    counts: Any = (row.get("confirming"), row.get("contradicting"))
     return Pathway(
-        row["source"], row["target"], row.get("density", 1.0), row.get("known", True), evidence
+        row["source"],
+        row["target"],
+        density=row.get("density", 1.0),
+        known=row.get("known", True),
+        evidence=None if any(pd.isna(count) for count in counts) else counts,
     )

@@ -21,6 +21,7 @@ from shapekeeper.regions.parts import (
     Region,
     StructureError,
     as_call,
+    listed,
     literal,
     way_to_name,
 )
@@ -120,7 +121,8 @@ class RegionGraph:
         Raises:
             StructureError: If a region is unknown, or no pathway runs that way.
         """
-        self.region(source), self.region(target)
+        for name in (source, target):
+            self.region(name)
         for pathway in self.pathways:
             if (pathway.source, pathway.target) == (source, target):
                 return pathway
@@ -357,7 +359,7 @@ class RegionGraph:
             way_out = "Take out pathways until none leads back, or run the network in steps."
             message = "Wanted a graph without loops, got one through {}."
             raise StructureError(
-                Problem(message.format(checking.listed(loop)), way_out, loop) for loop in loops
+                Problem(message.format(listed(loop)), way_out, loop) for loop in loops
             )
         drawing = checking.arrows(self)
         depth: dict[str, int] = {}

@@ -105,7 +105,7 @@ def macaque_visual(
         for name, (level, x, y) in AREAS.items()
     ]
     known = [
-        Pathway(source, target, evidence=tuple(map(int, counts.split("/"))))
+        Pathway(source, target, evidence=_counts(counts))
         for source, (target, counts) in _pairs(FOUND)
     ]
     absent = [(source, target) for source, (target,) in _pairs(ABSENT)]
@@ -128,6 +128,11 @@ def _check_areas(names: Collection[str]) -> None:
     ]
     if found:
         raise StructureError(found)
+
+
+def _counts(entry: str) -> tuple[int, int]:
+    confirming, contradicting = entry.split("/")
+    return int(confirming), int(contradicting)
 
 
 def _pairs(table: str) -> Iterator[tuple[str, list[str]]]:

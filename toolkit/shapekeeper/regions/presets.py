@@ -174,7 +174,7 @@ def small_world(
             Region(name, size, position=place, **ends.get(name, {}))
             for name, place in places.items()
         ],
-        [Pathway(*ends) for edge in edges for ends in (edge, edge[::-1])],
+        [Pathway(*way) for a, b in edges for way in ((a, b), (b, a))],
         note="A model: a ring of small-world modules; no edge is measured.",
     )
 

@@ -19,7 +19,6 @@ def dense_network(
     out_features: int,
     activation: Callable[[Tensor], Tensor] = torch.relu,
     steps: int | None = None,
-    drawing: int = 0,
 ) -> RegionNetwork:
     """A region network in the dense layout whose closed weights are drawn like all others.
 
@@ -32,8 +31,7 @@ def dense_network(
         in_features: Numbers per example, or per example and moment.
         out_features: Numbers to answer with.
         activation: What each unit does to its sum.
-        steps: How often a graph with loops is unrolled.
-        drawing: Which random draw of the wires within densities below 1, one for all seeds.
+        steps: As in `compile_network`.
 
     Returns:
         A new network.
@@ -55,7 +53,6 @@ def dense_network(
         layout="dense",
         steps=steps,
         activation=activation,
-        seed=drawing,
     )
     net.reset_parameters(seed)
     return net

@@ -107,8 +107,9 @@ def senses(graph: RegionGraph | None = None, *, noise: float = 0.5, delay: int =
     afresh for every seed (`senses_trials`); `senses_best` is the best possible accuracy.
 
     Args:
-        graph: The wiring, with a loop; its input regions see, in region order, 9 features: the
-            eye's 4, the ear's 4, and the go signal. None: `eye_and_ear()`.
+        graph: The wiring, run as a recurrent network, one update a moment; its input regions see,
+            in region order, 9 features: the eye's 4, the ear's 4, and the go signal. None:
+            `eye_and_ear()`.
         noise: Standard deviation of each feature; the signal has length 1.
         delay: Moments between glimpse and go.
 
@@ -117,25 +118,21 @@ def senses(graph: RegionGraph | None = None, *, noise: float = 0.5, delay: int =
 
     Raises:
         StructureError: If the graph is not a network yet.
-        ValueError: If the graph has no loop, or noise or delay make no sense.
+        ValueError: If noise is not above 0, or the delay is shorter than one moment.
 
     Example:
         >>> senses(delay=3).data_for(0)
         Data(train=(4000, 6, 9)->(4000,), test=(2000, 6, 9)->(2000,))
     """
-    wiring = eye_and_ear() if graph is None else graph
-    problems = []
-    if wiring.is_feedforward:
-        problems.append("The graph needs a loop of pathways; without one nothing is remembered.")
     if not noise > 0 or delay < 1:
-        problems.append(f"Wanted noise > 0 and delay >= 1, got noise={noise}, delay={delay}.")
-    if problems:
-        raise ValueError(" ".join(problems))
+        raise ValueError(f"Wanted noise > 0 and delay >= 1, got noise={noise}, delay={delay}.")
+    wiring = eye_and_ear() if graph is None else graph
     model = partial(
         dense_network,
         graph=wiring,
         in_features=2 * FEATURES + 1,
         out_features=2,
+        steps=3 + delay,
         activation=torch.tanh,
     )
     return Task(
@@ -144,7 +141,7 @@ def senses(graph: RegionGraph | None = None, *, noise: float = 0.5, delay: int =
         data=partial(_data, noise=noise, delay=delay),
         loss=_loss_at_the_end,
         metric=_accuracy_at_the_end,
-        constraints=model(0).constraints,
+        constraints={"weight": wiring.connections()},
     )
 
 

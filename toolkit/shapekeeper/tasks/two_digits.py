@@ -1,6 +1,5 @@
 """Two digits side by side, two answers: what it means that a skill has a place."""
 
-from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -59,8 +58,8 @@ def two_digits(
         graph: The wiring; its input regions see 128 pixels, the left image's 64 first. None:
             `two_halves()`. One region of 64 units under another name is the network without
             places; `regions.two_hemispheres()` are two chains with a commissure.
-        steps: How often a graph with loops is unrolled; None leaves it to `compile_network`.
-        drawing: Which random draw of the wires within densities below 1.
+        steps: Updates of a graph with loops; None leaves it to `compile_network`.
+        drawing: Which random draw of the wires within densities below 1, one for all seeds.
 
     Returns:
         A task whose model answers with 20 logits, the left digit's first; targets (n, 2); its loss
@@ -83,7 +82,6 @@ def two_digits(
         in_features=2 * PIXELS,
         out_features=2 * CLASSES,
         steps=steps,
-        drawing=drawing,
     )
     return Task(
         "two digits",
@@ -91,7 +89,11 @@ def two_digits(
         data=Data(**{part: _pairs(part, count) for part, count in PAIRS.items()}),
         loss=_both_losses,
         metric=_both_accuracies,
-        constraints=model(0).constraints | _reading(wiring) | _answering(wiring),
+        constraints={
+            "weight": wiring.connections(drawing),
+            **_reading(wiring),
+            **_answering(wiring),
+        },
     )
 
 
@@ -119,7 +121,7 @@ def _reading(graph: RegionGraph) -> dict[str, Constraint]:
     }
 
 
-def _answering(graph: RegionGraph) -> Mapping[str, Constraint]:
+def _answering(graph: RegionGraph) -> dict[str, Constraint]:
     outputs = [region for region in graph.regions if region.output]
     columns = [
         _sides(region).repeat_interleave(CLASSES)[:, None].expand(-1, region.size)

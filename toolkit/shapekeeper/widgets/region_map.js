@@ -1,0 +1,314 @@
+// Geometry of the region map: numbers in, numbers out. Nothing here knows the page.
+
+const CANVAS = { width: 588, height: 480 };
+const clamp = (low, value, high) => Math.max(low, Math.min(high, value));
+const distance = (a, b) => Math.hypot(a.x - b.x, a.y - b.y);
+
+/** How a map of that many regions is drawn. */
+function mapStyle(count) {
+  if (count <= 8) return { radius: (size) => clamp(28, 4.8 * Math.sqrt(size), 52), chips: true };
+  if (count <= 15) return { radius: (size) => clamp(20, 2.75 * Math.sqrt(size), 24), merged: true };
+  if (count <= 25) return { radius: () => 16, merged: true, beside: true, strongest: 2 };
+  return { radius: () => 10, merged: true, beside: true, strongest: 0, groups: true };
+}
+
+/** About how wide a text is; measuring it would need a page that is laid out. */
+function textWidth(text, size, bold = false) {
+  const wide = (c) => ("mwMW→".includes(c) ? 0.86 : "ijlI.,'|: ()ft".includes(c) ? 0.31 : /[A-Z]/.test(c) ? 0.69 : 0.56);
+  return [...text].reduce((sum, c) => sum + wide(c), 0) * size * (bold ? 1.06 : 1);
+}
+
+// Curves: quadratic Béziers { a, c, b }
+
+/** The curve from one centre to another; `bow` moves its control point by that share of its length. */
+function curve(a, b, bow) {
+  const [dx, dy] = [b.x - a.x, b.y - a.y];
+  return { a, b, c: { x: (a.x + b.x) / 2 - dy * bow, y: (a.y + b.y) / 2 + dx * bow } };
+}
+
+function pointAt({ a, c, b }, t) {
+  const s = 1 - t;
+  return { x: s * s * a.x + 2 * s * t * c.x + t * t * b.x, y: s * s * a.y + 2 * s * t * c.y + t * t * b.y };
+}
+
+/** The part of a curve between two of its parameters (de Casteljau). */
+function part(whole, from, to) {
+  const { a, c, b } = whole;
+  const mix = (p, q, t) => ({ x: p.x + (q.x - p.x) * t, y: p.y + (q.y - p.y) * t });
+  const middle = mix(mix(a, c, from), mix(c, b, from), to);
+  return { a: pointAt(whole, from), c: middle, b: pointAt(whole, to) };
+}
+
+/** The parameter at which the curve is `reach` away from one of its ends. */
+function leaves(whole, end, reach) {
+  let [near, far] = end === "a" ? [0, 1] : [1, 0];
+  for (let i = 0; i < 14; i++) {
+    const t = (near + far) / 2;
+    if (distance(pointAt(whole, t), whole[end]) < reach) near = t;
+    else far = t;
+  }
+  return (near + far) / 2;
+}
+
+/** The same curve moved sideways, to the right of its direction. */
+function shifted({ a, c, b }, by) {
+  const aside = (p, from, to) => {
+    const length = distance(from, to) || 1;
+    return { x: p.x - ((to.y - from.y) / length) * by, y: p.y + ((to.x - from.x) / length) * by };
+  };
+  return { a: aside(a, a, c), c: aside(c, a, b), b: aside(b, c, b) };
+}
+
+function sampled(whole, count = 12) {
+  return Array.from({ length: count + 1 }, (_, i) => pointAt(whole, i / count));
+}
+
+const round = (value) => Math.round(value * 10) / 10;
+const curveText = ({ a, c, b }) =>
+  `M${round(a.x)} ${round(a.y)}Q${round(c.x)} ${round(c.y)} ${round(b.x)} ${round(b.y)}`;
+
+/** Line and head of an arrow along a curve between two circles; `half` keeps the target's half. */
+function arrow(whole, radiusA, radiusB, width, { half = false, bar = false, gap = 4 } = {}) {
+  const length = 5.5 + 2 * width;
+  const start = half ? 0.5 : leaves(whole, "a", radiusA + gap);
+  const tip = leaves(whole, "b", radiusB + gap);
+  const neck = leaves(whole, "b", radiusB + gap + (bar ? 0 : 0.7 * length));
+  const end = part(whole, start, Math.max(tip, start)).b;
+  const before = pointAt(whole, Math.max(tip - 0.02, 0));
+  return {
+    line: curveText(part(whole, start, Math.max(neck, start))),
+    head: bar ? barText(end, before, 5 + 1.2 * width) : headText(end, before, length),
+    middle: pointAt(whole, 0.5),
+    leave: pointAt(whole, leaves(whole, "a", radiusA)),
+    arrive: pointAt(whole, leaves(whole, "b", radiusB)),
+  };
+}
+
+function turned(tip, before) {
+  const angle = Math.atan2(tip.y - before.y, tip.x - before.x);
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  return (x, y) => `${round(tip.x + x * cos - y * sin)} ${round(tip.y + x * sin + y * cos)}`;
+}
+
+function headText(tip, before, length) {
+  const at = turned(tip, before);
+  return `M${at(0, 0)}L${at(-length, 0.38 * length)}L${at(-0.72 * length, 0)}L${at(-length, -0.38 * length)}Z`;
+}
+
+function barText(tip, before, reach) {
+  const at = turned(tip, before);
+  return `M${at(0, reach)}L${at(0, -reach)}L${at(-2.6, -reach)}L${at(-2.6, reach)}Z`;
+}
+
+// Bows: which way and how far each line bends
+
+const BOWS = Array.from({ length: 13 }, (_, i) => round((i - 6) * 9) / 100);
+const SLIGHT = [0.08, -0.08, 0.16, -0.16, 0.25, -0.25, 0.36, -0.36, 0.54, -0.54];
+const APART = [0.16, 0.22, 0.28, 0.36, 0.54];
+
+/**
+ * Bends lines so that they keep clear of foreign regions and of each other.
+ * @param lines [{ key, from, to, twin }] with `from` and `to` the keys of circles; a twin has a
+ *     partner the other way round, and both bend to their own right.
+ * @param circles Map of key -> { x, y, r }
+ * @param kept Map of key -> bow of lines that stay as they are
+ * @returns Map of key -> bow
+ */
+function chooseBows(lines, circles, kept, slight) {
+  const bows = new Map(kept);
+  const choices = (line) => (line.twin ? APART : slight ? SLIGHT : BOWS);
+  const shape = (line, bow) => sampled(curve(circles.get(line.from), circles.get(line.to), bow));
+  const length = (line) => distance(circles.get(line.from), circles.get(line.to));
+  const free = lines.filter((line) => !kept.has(line.key)).sort((p, q) => length(p) - length(q));
+  if (!free.length) return bows;
+  const shapes = new Map(lines.filter((line) => kept.has(line.key)).map((line) => [line.key, shape(line, kept.get(line.key))]));
+  for (let sweep = 0; sweep < 3; sweep++) {
+    for (const line of free) {
+      const others = [...shapes].filter(([key]) => key !== line.key).map(([, points]) => points);
+      const priced = choices(line).map((bow) => {
+        const points = shape(line, bow);
+        return { bow, points, cost: 14 * Math.abs(bow) + bowCost(points, line, circles, others) };
+      });
+      const best = priced.reduce((p, q) => (q.cost < p.cost - 1e-9 ? q : p));
+      bows.set(line.key, best.bow);
+      shapes.set(line.key, best.points);
+    }
+  }
+  return bows;
+}
+
+function bowCost(points, line, circles, others) {
+  let cost = 0;
+  for (const [key, circle] of circles) {
+    if (key === line.from || key === line.to) continue;
+    const near = Math.min(...points.map((p) => distance(p, circle)));
+    if (near < circle.r + 7) cost += 60 + 2 * (circle.r + 7 - near);
+  }
+  for (const p of points) if (p.x < 6 || p.x > 582 || p.y < 6 || p.y > 474) cost += 8;
+  for (const other of others) cost += meeting(points, other);
+  return cost;
+}
+
+/** 1.6 per crossing, 5 per stretch that two lines run nearly on top of each other. */
+function meeting(p, q) {
+  let cost = 0;
+  for (let i = 1; i < p.length; i++) {
+    let close = false;
+    for (let j = 1; j < q.length; j++) {
+      if (crosses(p[i - 1], p[i], q[j - 1], q[j])) cost += 1.6;
+      close ||= i > 2 && i < p.length - 2 && distance(p[i], q[j]) < 9 && nearlyParallel(p[i - 1], p[i], q[j - 1], q[j]);
+    }
+    if (close) cost += 5 / 3;
+  }
+  return cost;
+}
+
+function crosses(a, b, c, d) {
+  const side = (p, q, r) => Math.sign((q.x - p.x) * (r.y - p.y) - (q.y - p.y) * (r.x - p.x));
+  return side(a, b, c) * side(a, b, d) < 0 && side(c, d, a) * side(c, d, b) < 0;
+}
+
+function nearlyParallel(a, b, c, d) {
+  const [ux, uy, vx, vy] = [b.x - a.x, b.y - a.y, d.x - c.x, d.y - c.y];
+  return Math.abs(ux * vy - uy * vx) < 0.26 * (Math.hypot(ux, uy) * Math.hypot(vx, vy) || 1);
+}
+
+// Places
+
+/** Where on each line its chip goes: near the middle, off the regions and off other chips. */
+function placeChips(lines, circles) {
+  const taken = [];
+  for (const line of lines) {
+    const overlap = (t) => {
+      const p = pointAt(line.whole, t);
+      const hits = taken.filter((q) => Math.abs(q.x - p.x) < (q.width + line.width) / 2 + 2 && Math.abs(q.y - p.y) < 20);
+      const covered = [...circles.values()].filter((c) => distance(p, c) < c.r + line.width / 2);
+      return 10 * hits.length + 4 * covered.length + Math.abs(t - 0.5);
+    };
+    const t = [0.5, 0.42, 0.58, 0.34, 0.66, 0.27, 0.73].reduce((p, q) => (overlap(q) < overlap(p) ? q : p));
+    line.chip = pointAt(line.whole, t);
+    taken.push({ ...line.chip, width: line.width });
+  }
+}
+
+/** Where names beside small circles go: right, left, below or above, by the least overlap. */
+function placeNames(names, circles, size) {
+  const boxes = [...circles.values()].map((c) => ({ x: c.x - c.r, y: c.y - c.r, w: 2 * c.r, h: 2 * c.r }));
+  const overlap = (p, q) =>
+    Math.max(0, Math.min(p.x + p.w, q.x + q.w) - Math.max(p.x, q.x)) * Math.max(0, Math.min(p.y + p.h, q.y + q.h) - Math.max(p.y, q.y));
+  return new Map(names.map((name) => {
+    const { x, y, r } = circles.get(name);
+    const w = textWidth(name, size, true);
+    const spots = [
+      { anchor: "start", dx: r + 4, dy: 4, x: x + r + 4, y: y - 7, w, h: 14 },
+      { anchor: "end", dx: -r - 4, dy: 4, x: x - r - 4 - w, y: y - 7, w, h: 14 },
+      { anchor: "middle", dx: 0, dy: r + 13, x: x - w / 2, y: y + r + 2, w, h: 14 },
+      { anchor: "middle", dx: 0, dy: -r - 5, x: x - w / 2, y: y - r - 16, w, h: 14 },
+    ];
+    const price = (spot) => boxes.reduce((sum, box) => sum + overlap(spot, box), 0) + (spot.x < 0 || spot.x + w > CANVAS.width ? 500 : 0);
+    const best = spots.reduce((p, q) => (price(q) < price(p) ? q : p));
+    boxes.push(best);
+    return [name, best];
+  }));
+}
+
+/** The angle in the middle of the widest gap between the given ones. */
+function widestGap(angles) {
+  const sorted = angles.map((a) => (a + 4 * Math.PI) % (2 * Math.PI)).sort((a, b) => a - b);
+  if (!sorted.length) return 0;
+  const gaps = sorted.map((a, i) => ({ a, gap: (sorted[i + 1] ?? sorted[0] + 2 * Math.PI) - a }));
+  const best = gaps.reduce((p, q) => (q.gap > p.gap + 1e-6 ? q : p));
+  return best.a + best.gap / 2;
+}
+
+/** The free place nearest to the wanted one, on the grid of 8, inside the canvas while there is room. */
+function freeSpot(circles, wanted, radius) {
+  const fits = (p) => circles.every((c) => distance(p, c) > c.r + radius + 24);
+  const inside = (p) =>
+    p.x > radius + 40 && p.x < CANVAS.width - radius - 40 && p.y > radius + 24 && p.y < CANVAS.height - radius - 24;
+  const start = { x: Math.round(wanted.x / 8) * 8, y: Math.round(wanted.y / 8) * 8 };
+  for (let reach = 0; reach < 800; reach += 16) {
+    const steps = Math.max(1, Math.round(reach / 6));
+    for (let i = 0; i < steps; i++) {
+      const angle = (2 * Math.PI * i) / steps;
+      const p = { x: start.x + Math.round((reach * Math.cos(angle)) / 8) * 8, y: start.y + Math.round((reach * Math.sin(angle)) / 8) * 8 };
+      if (fits(p) && (inside(p) || reach > 500)) return p;
+    }
+  }
+  return start;
+}
+
+/** The nearest thing in a direction: by angle first, then by distance. */
+function nearestToward(from, places, [dx, dy]) {
+  let best = null;
+  for (const [key, p] of places) {
+    const [x, y] = [p.x - from.x, p.y - from.y];
+    const far = Math.hypot(x, y);
+    if (far < 1) continue;
+    const cos = (x * dx + y * dy) / far;
+    if (cos < 0.35) continue;
+    const cost = far * (1 + 2.5 * (1 - cos));
+    if (!best || cost < best.cost) best = { key, cost };
+  }
+  return best?.key ?? null;
+}
+
+/** Columns of regions that share a level: [{ level, x }], where the drawing follows the levels. */
+function levelColumns(regions) {
+  const columns = new Map();
+  for (const { level, position } of regions) {
+    if (level === null) continue;
+    columns.set(level, [...(columns.get(level) ?? []), position[0]]);
+  }
+  const means = [...columns].map(([level, xs]) => ({ level, x: xs.reduce((a, b) => a + b) / xs.length, xs }));
+  means.sort((p, q) => p.level - q.level);
+  const tidy = means.every(({ x, xs }) => xs.every((value) => Math.abs(value - x) < 16));
+  const rising = means.every(({ x }, i) => i === 0 || x > means[i - 1].x + 20);
+  return means.length > 1 && tidy && rising ? means : [];
+}
+
+/** Groups of regions that stand close together, as lists of names. */
+function groupsByPlace(circles) {
+  const entries = [...circles];
+  const nearest = entries.map(([key, c]) => Math.min(...entries.filter(([k]) => k !== key).map(([, d]) => distance(c, d))));
+  const reach = 1.7 * [...nearest].sort((a, b) => a - b)[Math.floor(nearest.length / 2)];
+  const left = new Map(entries);
+  const groups = [];
+  while (left.size) {
+    const [first] = left.keys();
+    const group = [];
+    const queue = [first];
+    for (let key = queue.pop(); key !== undefined; key = queue.pop()) {
+      if (!left.has(key)) continue;
+      group.push(key);
+      left.delete(key);
+      for (const [other, c] of left) if (distance(circles.get(key), c) < reach) queue.push(other);
+    }
+    groups.push(group);
+  }
+  return groups;
+}
+
+/** The convex hull of points (Andrew's monotone chain). */
+function hull(points) {
+  const sorted = [...points].sort((p, q) => p.x - q.x || p.y - q.y);
+  const turn = (o, p, q) => (p.x - o.x) * (q.y - o.y) - (p.y - o.y) * (q.x - o.x);
+  const chain = (list) => {
+    const kept = [];
+    for (const p of list) {
+      while (kept.length > 1 && turn(kept.at(-2), kept.at(-1), p) <= 0) kept.pop();
+      kept.push(p);
+    }
+    return kept.slice(0, -1);
+  };
+  return sorted.length < 3 ? sorted : [...chain(sorted), ...chain(sorted.reverse())];
+}
+
+/** Scale and shift that show all circles, with a margin of 24. */
+function fitting(circles) {
+  if (!circles.length) return { k: 1, x: 0, y: 0 };
+  const side = (axis, sign) => Math.max(...circles.map((c) => sign * c[axis] + c.r + (axis === "x" ? 44 : 12)));
+  const [left, right, top, bottom] = [-side("x", -1), side("x", 1), -side("y", -1), side("y", 1)];
+  const k = clamp(0.5, Math.min((CANVAS.width - 48) / (right - left), (CANVAS.height - 48) / (bottom - top)), 1.25);
+  return { k, x: CANVAS.width / 2 - (k * (left + right)) / 2, y: CANVAS.height / 2 - (k * (top + bottom)) / 2 };
+}

@@ -1,0 +1,269 @@
+// What all widgets share: elements, icons, the frame (bar, canvas, panel, status, code, keys), and
+// the conversation with Python. Python puts this text in front of the widget's own module.
+
+const SVG = "http://www.w3.org/2000/svg";
+const FOCUSABLE = new Set(["button", "input", "select", "textarea", "summary", "a", "pre"]);
+
+// Elements
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    node.setAttribute(name, value === true ? "" : value);
+  }
+  if (FOCUSABLE.has(node.localName) || node.hasAttribute("tabindex")) quiet(node);
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+/** Keeps the notebook's single-key shortcuts off an element; they ignore marks on its ancestors. */
+function quiet(node) {
+  node.setAttribute("data-lm-suppress-shortcuts", "true");
+  return node;
+}
+
+const h = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
+const s = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
+
+function setAttributes(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) node.removeAttribute(name);
+    else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value === true ? "" : value);
+  }
+}
+
+/** Brings the children of a layer in step with items, and keeps the nodes (and focus) that stay. */
+function keyed(layer, items, create, update) {
+  const old = new Map([...layer.children].map((node) => [node.dataset.key, node]));
+  for (const [key, item] of new Map(items)) {
+    let node = old.get(key);
+    if (!node) {
+      node = create(key, item);
+      node.dataset.key = key;
+      layer.append(node);
+    }
+    old.delete(key);
+    update(node, item, key);
+  }
+  for (const node of old.values()) node.remove();
+}
+
+const ICONS = {
+  region: "M8.6 5.2a4.6 4.6 0 1 0 2.4 2.6M12 1v5M9.5 3.5h5",
+  pathway: "M3.5 14.5a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM4.5 10.6C5.5 6.5 8.500 4.500 13 4.500M10.200 1.500l3.200 3-3.200 3",
+  undo: "M6 2.500 2.500 6 6 9.500M2.800 6H10a3.750 3.750 0 0 1 0 7.500H6.500",
+  redo: "M10 2.500 13.500 6 10 9.500M13.200 6H6a3.750 3.750 0 0 0 0 7.500h3.500",
+  fit: "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4",
+  code: "M5 4 1.500 8 5 12M11 4l3.500 4L11 12",
+  help: "M8 14.500a6.500 6.500 0 1 0 0-13 6.500 6.500 0 0 0 0 13ZM6 6.300a2 2 0 1 1 2.800 1.800c-.5.3-.8.6-.8 1.400M8 11.700v.100",
+  trash: "M2.500 4.500h11M6 4.500V2.500h4v2M4 4.500l.600 9.500h6.800l.600-9.500",
+  reverse: "M2 5.500h11M10 2.500l3 3-3 3M14 10.500H3M6 7.500l-3 3 3 3",
+  plus: "M8 2.500v11M2.500 8h11",
+  chevron: "M6 3.500 10.500 8 6 12.500",
+  close: "M3.500 3.500l9 9M12.500 3.500l-9 9",
+  good: "M8 14.500a6.500 6.500 0 1 0 0-13 6.500 6.500 0 0 0 0 13ZM5 8.200l2.100 2.100L11 6.200",
+  info: "M8 14.500a6.500 6.500 0 1 0 0-13 6.500 6.500 0 0 0 0 13ZM8 7.500v4M8 4.700v.100",
+  warn: "M8 1.800 15 14H1L8 1.800ZM8 6.300v4M8 12v.100",
+  bad: "M5.300 1.500h5.400l3.800 3.800v5.400l-3.800 3.800H5.300l-3.800-3.800V5.300l3.800-3.800ZM8 4.700v4.300M8 11.200v.100",
+};
+
+function icon(name, size = 16) {
+  return s("svg", { class: "sk-icon", viewBox: "0 0 16 16", width: size, height: size, "aria-hidden": "true" },
+    s("path", { d: ICONS[name], fill: "none", stroke: "currentColor", "stroke-width": 1.6 }));
+}
+
+function button(cmd, { label, name, title, pressed, kind = "" } = {}) {
+  const attributes = { type: "button", "data-cmd": cmd, class: `sk-button ${kind}`, title, "aria-pressed": pressed };
+  if (!label) attributes["aria-label"] = title;
+  return h("button", attributes, name && icon(name), label && h("span", {}, label));
+}
+
+const key = (text) => h("kbd", {}, text);
+
+/** A number as it is read: digits in groups of three, a true minus sign. */
+const count = (value) => String(value).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f").replace("-", "−");
+const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
+
+// Conversation: edits go out one message per gesture; steps through history never overtake one
+
+function conversation(model) {
+  let asked = null;
+  const waiting = [];
+  const watchers = new Set();
+  const memory = new Map();
+  const idle = () => asked === null || model.get("facts").answered === asked;
+  const send = (command) => {
+    asked = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}`;
+    model.set("command", { ...command, id: asked });
+    model.save_changes();
+    watchers.forEach((watch) => watch());
+  };
+  model.on("change:facts", () => {
+    if (idle() && waiting.length) send(waiting.shift());
+    watchers.forEach((watch) => watch());
+  });
+  return {
+    idle,
+    watchers,
+    speaker: null, // the view that was used last; only one of several reads things out
+    /** What was computed once for a drawing, so that all views and every undo draw the same. */
+    remembered(drawing, compute) {
+      if (!memory.has(drawing)) memory.set(drawing, compute());
+      if (memory.size > 200) memory.delete(memory.keys().next().value);
+      return memory.get(drawing);
+    },
+    edit(value, selected) {
+      model.set("value", value);
+      if (selected) model.set("selected", selected);
+      send({ do: "edit" });
+    },
+    ask(command) {
+      if (idle()) send(command);
+      else waiting.push(command);
+    },
+    select(keys) {
+      model.set("selected", keys);
+      model.save_changes();
+    },
+  };
+}
+
+// Frame
+
+/**
+ * The parts every widget has. `run(cmd, button)` is called for every element with `data-cmd`.
+ * @returns the nodes, and `say`, `alert`, `status`, `close`
+ */
+function frame({ testid, title, make, extra, keys, run }) {
+  const controller = new AbortController();
+  const on = (node, type, listener, options = {}) =>
+    node.addEventListener(type, listener, { signal: controller.signal, ...options });
+  const nodes = frameNodes({ testid, title, make, extra, keys });
+  const { root } = nodes;
+  root.tabIndex = -1; // takes the focus that Esc lets go, and leaves the notebook its keys
+  on(root, "click", (event) => {
+    const pressed = event.target.closest("[data-cmd]");
+    if (pressed && root.contains(pressed) && !pressed.disabled && pressed.ariaDisabled !== "true") run(pressed.dataset.cmd, pressed);
+  });
+  on(root, "mousedown", (event) => event.stopPropagation());
+  on(root, "keydown", (event) => handOn(event, root));
+  followTheme(root, on, controller.signal);
+  return { ...nodes, on, ...voices(nodes), close: () => (controller.abort(), root.remove()) };
+}
+
+function frameNodes({ testid, title, make, extra, keys }) {
+  const nodes = {
+    fact: h("span", { class: "sk-fact" }),
+    canvas: h("div", { class: "sk-canvas" }),
+    panel: h("div", { class: "sk-panel", role: "group", "aria-label": "Properties" }),
+    status: h("div", { class: "sk-status", "data-testid": "status", role: "group", "aria-label": "Status" }),
+    codeText: h("pre", { tabindex: 0, "data-testid": "code", "aria-label": "Python that rebuilds the drawing" }),
+    polite: h("div", { class: "sk-voice", "data-testid": "polite", "aria-live": "polite" }),
+    assertive: h("div", { class: "sk-voice", "data-testid": "assertive", "aria-live": "assertive" }),
+    help: helpDialog(keys),
+  };
+  nodes.code = h("div", { class: "sk-code", hidden: true }, nodes.codeText, button("copy", { label: "Copy", title: "Copy the code" }));
+  nodes.bar = h("div", { class: "sk-bar", role: "toolbar", "aria-label": title },
+    h("strong", {}, title), nodes.fact, h("span", { class: "sk-room" }),
+    make, h("hr"), button("undo", { name: "undo", title: "Undo (Ctrl Z)", kind: "sk-bare" }),
+    button("redo", { name: "redo", title: "Redo (Ctrl Shift Z)", kind: "sk-bare" }), h("hr"), extra,
+    button("fit", { name: "fit", title: "Fit the drawing (0)", kind: "sk-bare" }),
+    button("code", { name: "code", title: "Show the code", kind: "sk-bare", pressed: "false" }),
+    button("help", { name: "help", title: "All keys (?)", kind: "sk-bare" }));
+  nodes.root = h("div", { class: "sk-editor", "data-testid": testid, role: "group", "aria-label": title },
+    h("div", { class: "sk-frame" }, nodes.bar, h("div", { class: "sk-working", "aria-hidden": "true" }), nodes.canvas,
+      nodes.panel, nodes.status, nodes.code, nodes.help, nodes.polite, nodes.assertive));
+  return nodes;
+}
+
+function helpDialog(keys) {
+  const row = ([keysText, does]) => h("tr", {}, h("th", { scope: "row" }, keysText), h("td", {}, does));
+  const section = ([title, rows]) => h("section", {}, h("h4", {}, title), h("table", {}, rows.map(row)));
+  return h("div", { class: "sk-help", role: "dialog", "aria-label": "Keys and gestures", hidden: true },
+    h("div", { class: "sk-row" }, h("strong", {}, "Keys and gestures"),
+      button("help", { name: "close", title: "Close (Esc)", kind: "sk-bare" })),
+    h("div", { class: "sk-scroll", tabindex: 0 }, keys.map(section)));
+}
+
+/** What is read out: politely, at once or after a rest; and refusals. */
+function voices({ polite, assertive }) {
+  let timer = 0;
+  const say = (text, rest = 0) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => (polite.textContent = text), rest);
+  };
+  const alert = (text) => {
+    assertive.textContent = ""; // the same words twice must be heard twice
+    assertive.textContent = text;
+  };
+  return { say, alert };
+}
+
+/** Running a cell and saving belong to the notebook: give up the focus, then press the key there. */
+function handOn(event, root) {
+  const saves = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s";
+  const runs = event.shiftKey && event.key === "Enter";
+  if (!(saves || runs) || event.target === root) return;
+  event.preventDefault();
+  event.stopPropagation();
+  root.focus({ preventScroll: true });
+  const { key, code, keyCode, ctrlKey, metaKey, shiftKey } = event;
+  root.dispatchEvent(new KeyboardEvent("keydown", { key, code, keyCode, ctrlKey, metaKey, shiftKey, bubbles: true, cancelable: true, composed: true }));
+}
+
+// Theme: light or dark is read off the page, so that custom themes work
+
+function luminance(color) {
+  const parts = (color.match(/[\d.]+/g) ?? [255, 255, 255]).slice(0, 3).map(Number);
+  const scale = color.startsWith("color(") ? 1 : 255;
+  const [r, g, b] = parts.map((p) => ((p / scale + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+function readTheme(root) {
+  const styles = getComputedStyle(root);
+  root.dataset.theme = luminance(styles.backgroundColor) < 0.2 ? "dark" : "light";
+  const accent = luminance(getComputedStyle(root.querySelector(".sk-working")).color);
+  root.style.setProperty("--sk-on-accent", 1.05 / (accent + 0.05) > (accent + 0.05) / 0.055 ? "#fff" : "#111");
+}
+
+function followTheme(root, on, signal) {
+  const read = () => root.isConnected && readTheme(root);
+  const sizes = new ResizeObserver(read); // also tells when a hidden notebook comes into view
+  sizes.observe(root);
+  const themes = new MutationObserver(() => requestAnimationFrame(read));
+  themes.observe(document.body, { attributes: true });
+  themes.observe(document.documentElement, { attributes: true });
+  signal.addEventListener("abort", () => (sizes.disconnect(), themes.disconnect()));
+}
+
+// Status strip
+
+/**
+ * Shows the first message, and the others on request.
+ * @param messages [{ kind, text, detail, ways: [{ label, … }] }]
+ * @returns the ways out that have buttons; `way:i` is the i-th
+ */
+function drawStatus(node, messages, open) {
+  const ways = [];
+  const shown = open ? messages : messages.slice(0, 1);
+  const rows = shown.map((message, i) => statusRow(message, ways, i === 0 && messages.length > 1 && moreButton(messages.length - 1, open)));
+  const rebuilt = h("div", {}, rows);
+  const focused = node.contains(document.activeElement) && document.activeElement.dataset.cmd;
+  if (node.firstChild && node.firstChild.isEqualNode(rebuilt)) return ways;
+  node.replaceChildren(rebuilt);
+  if (focused) (node.querySelector(`[data-cmd="${focused}"]`) ?? node.querySelector("button"))?.focus();
+  return ways;
+}
+
+const moreButton = (others, open) =>
+  button("more", { label: open ? "fewer" : `${others} more`, title: open ? "Show the first only" : "Show all messages", kind: "sk-bare", pressed: String(Boolean(open)) });
+
+function statusRow({ kind, text, detail, ways: choices = [] }, ways, more) {
+  const buttons = choices.map((way) => {
+    ways.push(way);
+    return button(`way:${ways.length - 1}`, { label: way.label, kind: way.do === "show" ? "sk-bare" : "" });
+  });
+  return h("div", { class: `sk-message sk-${kind}` }, icon(kind === "plain" ? "info" : kind),
+    h("p", {}, h("b", {}, text), " ", h("span", {}, detail)), more, buttons.length > 0 && h("div", { class: "sk-ways" }, buttons));
+}
