@@ -10,7 +10,7 @@ import torch
 from scipy.special import ndtr
 from shapekeeper import tasks
 from shapekeeper.constraints import Box, Connections
-from shapekeeper.regions import Region, RegionGraph
+from shapekeeper.regions import Region, RegionGraph, two_hemispheres
 from shapekeeper.tasks import Data, Task, TaskError, accuracy, batch_indices
 from sklearn.datasets import load_digits
 from torch import nn
@@ -362,7 +362,9 @@ def test_digits_start_is_dense_and_its_mask_the_same_for_all_seeds():
 
 
 def test_another_drawing_opens_other_wires():
-    one, other = (tasks.digits(drawing=d).constraints["weight"].mask for d in (0, 1))
+    first, second = (tasks.digits(drawing=d) for d in (0, 1))
+    assert second.start_model(0).constraints == second.constraints
+    one, other = (task.constraints["weight"].mask for task in (first, second))
     assert one.sum() == other.sum()
     assert not torch.equal(one, other)
 
@@ -416,14 +418,14 @@ def test_senses_trials_follow_from_the_seed():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_senses_can_be_learned_nearly_as_well_as_can_be(seed):
     task = tasks.senses()
-    model = train(task, seed, 1500)
+    model = train(task, seed, 1000)
     assert task.constraints["weight"].violation(model.weight.detach()) == 0
     assert tasks.senses_best() - 0.03 < score(task, model, seed) < tasks.senses_best() + 0.02
 
 
 def test_senses_needs_both_senses_wired():
     deaf = tasks.senses(tasks.eye_and_ear().without_pathway("ear", "association"))
-    assert score(deaf, train(deaf, 0, 1500)) == pytest.approx(0.5, abs=0.05)
+    assert score(deaf, train(deaf, 0, 1000)) == pytest.approx(0.5, abs=0.05)
 
 
 def test_senses_remembers_without_a_loop_of_pathways():
@@ -494,6 +496,19 @@ def test_a_region_of_both_sides_is_not_bound():
     wanted[10:, :8] = False
     assert torch.equal(task.constraints["output_weight"].mask, wanted)
     task.check()
+
+
+def test_two_hemispheres_without_commissure_keep_the_sides_apart():
+    task = tasks.two_digits(two_hemispheres(features=True, commissure=0))
+    model = task.start_model(0)
+    for name, c in task.constraints.items():
+        parameter = model.get_parameter(name)
+        parameter.data = c.start(parameter.data)
+    depends = wiggle(model, task.data_for(0).test[0][:20])
+    assert depends[:10, :64].any()
+    assert depends[10:, 64:].any()
+    assert not depends[:10, 64:].any()
+    assert not depends[10:, :64].any()
 
 
 def test_lesions_dissociate_in_two_halves():

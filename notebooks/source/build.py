@@ -20,17 +20,18 @@ import hashlib
 import re
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from textwrap import dedent, indent
+from textwrap import dedent
 
 import jupytext
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
-BLOCK = re.compile(r"^[ \t]*### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.M | re.S)
-LINE = re.compile(r"^(.*\S)[ \t]+# SOLUTION$", re.M)
-MARKER = re.compile(r"#\s*(BEGIN|END)?\s*SOLUTION\b", re.I)
+BLOCK = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.M | re.S)
+LINE = re.compile(r"^([ \t]*)(\S.*?)[ \t]+# SOLUTION$", re.M)
+MARKER = re.compile(r"^.*#[ \t]*(?:BEGIN|END)?[ \t]*SOLUTION\b.*$", re.M | re.I)
 TAGS = {"hint", "solution"}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 STRICT = (
@@ -49,7 +50,7 @@ def student_code(code: str) -> str:
 
 def solution_code(code: str) -> str:
     """Code with its solutions, without their markers."""
-    return LINE.sub(r"\1", BLOCK.sub(r"\1", code)).rstrip("\n")
+    return LINE.sub(r"\1\2", BLOCK.sub(r"\2", code)).rstrip("\n")
 
 
 def folded(hints: str) -> str:
@@ -79,7 +80,8 @@ def build(text: str, name: str) -> tuple[NotebookNode, NotebookNode]:
         for number, cell in enumerate(cells, 1)
         for tag in set(cell.metadata.get("tags", [])) - TAGS
     ]
-    problems += [f"a marker survived in {m[0]!r}" for c in student for m in _survivors(c.source)]
+    survivors = [line for c in student + solutions for line in MARKER.findall(c.source)]
+    problems += [f"a marker survived in {line!r}" for line in dict.fromkeys(survivors)]
     if problems:
         raise SourceError(f"{name}: " + "; ".join(problems) + ".")
     return _notebook(student), _notebook(solutions)
@@ -105,16 +107,17 @@ def stale(source: Path, write: bool = False) -> list[str]:
 
 
 def _stub(found: re.Match[str]) -> str:
-    """`...`, indented like the solution; `name = ...` where the solution sets a name."""
-    lines = found[1].splitlines()
-    space = min((re.match(r"\s*", line)[0] for line in lines if line.strip()), key=len, default="")
-    last = ast.parse(dedent(found[1])).body[-1]
-    target = ast.unparse(last.targets[0]) + " = " if isinstance(last, ast.Assign) else ""
-    return indent(f"{target}...", space)
-
-
-def _survivors(code: str) -> list[re.Match[str]]:
-    return list(MARKER.finditer(code))
+    """`...`, indented like the solution; `name = ...` where the solution ends by setting a name."""
+    space, code = found.groups()
+    try:
+        last = next(reversed(ast.parse(dedent(code)).body), None)
+    except SyntaxError as error:
+        raise SourceError(f"a solution must be whole statements, unlike {code!r}") from error
+    return (
+        f"{space}{ast.unparse(last.targets[0])} = ..."
+        if isinstance(last, ast.Assign)
+        else f"{space}..."
+    )
 
 
 def _ids(cells: list[NotebookNode]) -> list[str]:
@@ -128,11 +131,10 @@ def _ids(cells: list[NotebookNode]) -> list[str]:
     return ids
 
 
-def _cell(cell: NotebookNode, identifier: str, code) -> NotebookNode:
+def _cell(cell: NotebookNode, identifier: str, code: Callable[[str], str]) -> NotebookNode:
     hint = "hint" in cell.metadata.get("tags", [])
     text = code(cell.source) if cell.cell_type == "code" else cell.source
-    built = NotebookNode(cell, id=identifier, metadata={}, source=folded(text) if hint else text)
-    return built
+    return NotebookNode(cell, id=identifier, metadata={}, source=folded(text) if hint else text)
 
 
 def _notebook(cells: list[NotebookNode]) -> NotebookNode:

@@ -17,10 +17,12 @@ import sys
 import tempfile
 import time
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
 
+PACKAGES = ("jupyterlab", "ipykernel", "anywidget", "playwright")
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGS = (
     "--disable-gpu",
@@ -51,11 +53,9 @@ def chromium() -> str | None:
 
 def missing() -> str:
     """What the browser tests lack here and how to get it; empty if nothing."""
-    try:
-        import jupyterlab
-        import playwright.sync_api  # noqa: F401
-    except ImportError as error:
-        return f"{error}; pip install -e '.[lab,test]' brings it"
+    lacking = [name for name in PACKAGES if find_spec(name) is None]
+    if lacking:
+        return f"no {', '.join(lacking)} here; pip install -e '.[lab,test]' brings them"
     if chromium() is None:
         return (
             "no Chromium found; on Debian: apt-get install chromium; "
@@ -199,7 +199,9 @@ RUN_ALL = f"""async () => {{
   await window.jupyterapp.commands.execute('notebook:run-all-cells');
   return panel.content.widgets.map(cell => cell.model.outputs ? cell.model.outputs.toJSON() : []);
 }}"""
-COUNTS = f"""() => {{
+COUNT_CELLS = f"() => {{ {PANEL} return panel.content.widgets.length; }}"
+DIRTY = f"() => {{ {PANEL} return panel.context.model.dirty; }}"
+EXECUTION_COUNTS = f"""() => {{
   {PANEL}
   return panel.content.widgets.map(cell => cell.model).filter(model => model.type === 'code')
     .map(model => model.executionCount);
@@ -213,7 +215,8 @@ ASK = f"""async ([expression, wanted, seconds]) => {{
       code: 'import json as _json_', silent: true, store_history: false,
       user_expressions: {{v: `_json_.dumps(${{expression}})`}},
     }}).done).content.user_expressions.v;
-    if (reply.status !== 'ok') throw new Error(`${{expression}}: ${{reply.ename}}: ${{reply.evalue}}`);
+    if (reply.status !== 'ok')
+      throw new Error(`${{expression}}: ${{reply.ename}}: ${{reply.evalue}}`);
     // The answer is the repr of a Python string of JSON.
     const text = reply.data['text/plain'];
     if (wanted === null || text === wanted || performance.now() > end) return text;
@@ -238,8 +241,10 @@ class Notebook:
     def __init__(self, page, server: Server) -> None:
         self.page, self.server = page, server
         self.console: list[str] = []
+        self.sent: list[bytes] = []  # messages of widgets to the kernel
         page.on("console", self._keep)
         page.on("pageerror", lambda e: self.console.append(f"uncaught: {e}"))
+        page.on("websocket", lambda socket: socket.on("framesent", self._count))
         page.set_default_timeout(15_000)
         page.goto(server.url)
         page.wait_for_function("() => typeof window.jupyterapp === 'object'", timeout=60_000)
@@ -247,6 +252,11 @@ class Notebook:
     def _keep(self, message) -> None:
         if message.type != "debug":
             self.console.append(f"{message.type}: {message.text}")
+
+    def _count(self, frame) -> None:
+        frame = frame.encode() if isinstance(frame, str) else frame
+        if b'"comm_msg"' in frame:
+            self.sent.append(frame)
 
     def call(self, function: str, argument=None, seconds: float = 60.0):
         """`page.evaluate` with the time limit it lacks."""
@@ -287,13 +297,31 @@ class Notebook:
             "name => document.body.dataset.jpThemeName === name", arg=f"JupyterLab {name}"
         )
 
+    def outer_listeners(self) -> dict[str, int]:
+        """How many listeners of each event hang on the window, the document and its body."""
+        session = self.page.context.new_cdp_session(self.page)
+        counts: dict[str, int] = {}
+        for name in ("window", "document", "document.body"):
+            thing = session.send("Runtime.evaluate", {"expression": name})["result"]
+            hung = session.send("DOMDebugger.getEventListeners", {"objectId": thing["objectId"]})
+            for listener in hung["listeners"]:
+                key = f"{name} {listener['type']}"
+                counts[key] = counts.get(key, 0) + 1
+        session.detach()
+        return counts
+
+    def collect_garbage(self) -> None:
+        session = self.page.context.new_cdp_session(self.page)
+        session.send("HeapProfiler.collectGarbage")
+        session.detach()
+
     def cell(self, index: int):
         panel = self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook")
         return panel.locator(".jp-Cell").nth(index)
 
     @property
     def cell_count(self) -> int:
-        return self.call(f"() => {{ {PANEL} return panel.content.widgets.length; }}")
+        return self.call(COUNT_CELLS)
 
     def press(self, *keys: str) -> None:
         for key in keys:

@@ -1,6 +1,7 @@
 """The region graph editor as a person meets it: one object per view, found by its test names."""
 
 from lab import Notebook, center
+from playwright.sync_api import expect
 
 # What a view draws, without what may differ between two views of one graph (ids, focus, selection).
 DRAWING = """root => {
@@ -32,7 +33,8 @@ class Editor:
         return self.root.locator(f'[data-key="{name}"]')
 
     def command(self, name: str):
-        return self.root.locator(f'[data-cmd="{name}"]')
+        """A button; where the bar and the panel both have it, the one in the bar."""
+        return self.root.locator(f'[data-cmd="{name}"]').first
 
     def field(self, name: str):
         return self.root.locator(f'[data-field="{name}"]')
@@ -72,3 +74,44 @@ class Editor:
         handle.wait_for()
         self.notebook.drag(center(handle), center(self.key(f"r:{target}")))
         self.key(f"p:{source}>{target}").wait_for(state="attached")
+
+    def move_region(self, name: str, across: float, down: float) -> None:
+        """Drags a region by so many pixels."""
+        x, y = center(self.key(f"r:{name}"))
+        self.notebook.drag((x, y), (x + across, y + down))
+
+    def drag_chip(self, pathway: str, down: float) -> None:
+        """Selects a pathway by its chip, then drags the chip up or down."""
+        chip = self.key(f"c:{pathway}")
+        self.click(chip)
+        x, y = center(chip)
+        self.notebook.drag((x, y), (x, y + down))
+
+    def described(self, field: str):
+        """The text that a field points to, where its problems stand."""
+        return self.root.locator(f'[id="{self.field(field).get_attribute("aria-describedby")}"]')
+
+    def can(self, *commands: str) -> list[bool]:
+        return [self.command(command).is_enabled() for command in commands]
+
+    def agrees_with(self, other: "Editor") -> None:
+        """Waits until both views draw the same things in the same places, and can undo alike."""
+        self.page.wait_for_function(
+            f"views => new Set(views.map(view => JSON.stringify(({DRAWING})(view)))).size === 1",
+            arg=[self.root.element_handle(), other.root.element_handle()],
+        )
+        for command in ("undo", "redo"):
+            enabled = self.command(command).is_enabled()
+            expect(other.command(command)).to_be_enabled(enabled=enabled)
+
+    def widen(self, width: int) -> None:
+        """Resizes the window until the editor is that many pixels wide."""
+        window = self.page.viewport_size
+        lacking = width - self.root.bounding_box()["width"]
+        self.page.set_viewport_size(
+            {"width": round(window["width"] + lacking), "height": window["height"]}
+        )
+        self.page.wait_for_function(
+            "([root, width]) => Math.abs(root.getBoundingClientRect().width - width) <= 1",
+            arg=[self.root.element_handle(), width],
+        )

@@ -1,6 +1,7 @@
 """The region graph editor by hand: drawing, breaking, undoing, and training what was drawn."""
 
 import pytest
+from lab import center
 from playwright.sync_api import expect
 from region_editor import Editor
 
@@ -24,7 +25,7 @@ start = sk.RegionGraph(
 )
 editor = RegionGraphEditor(start)
 calls = []
-editor.observe(lambda change: calls.append(change["name"]))
+editor.observe(lambda change: calls.append(change["name"]), "value")
 editor
 """
 TRAIN = """
@@ -41,10 +42,6 @@ ENDS = (
     " [r.name for r in editor.value.regions if r.output]]"
 )
 DRAWN = ["association>motor", "auditory>association", "visual>association"]
-
-
-def value_calls() -> str:
-    return "calls.count('value')"
 
 
 def trains(notebook) -> None:
@@ -150,6 +147,94 @@ def test_by_keyboard_alone_from_nothing_to_a_trained_network(open_notebook):
     notebook.until(PATHWAYS, DRAWN)
     expect(editor.status).to_contain_text("Ready to compile.")
     trains(notebook)
+
+
+GESTURES = {
+    "a region dragged": lambda editor: editor.move_region("between", 40, 48),
+    "a pathway dragged": lambda editor: editor.draw_pathway("eye", "hand"),
+    "a density dragged": lambda editor: editor.drag_chip("eye>between", -30),
+    "a size typed": lambda editor: (editor.click(editor.key("r:hand")), editor.write("size", "40")),
+    "an end ticked": lambda editor: (
+        editor.click(editor.key("r:between")),
+        editor.click(editor.field("output")),
+    ),
+    "a region removed": lambda editor: (
+        editor.click(editor.key("r:between")),
+        editor.notebook.press("Delete"),
+    ),
+}
+
+
+def test_a_gesture_is_one_message(open_notebook):
+    notebook = open_notebook([THREE])
+    notebook.run(0)
+    editor = Editor(notebook, 0)
+    for name, gesture in GESTURES.items():
+        notebook.execute("calls.clear()")
+        notebook.sent.clear()
+        gesture(editor)
+        notebook.until("len(calls)", 1)
+        # Nothing else is under way once the kernel has answered.
+        assert sum(b'"value"' in frame for frame in notebook.sent) == 1, name
+        editor.click(editor.command("undo"))
+        notebook.until("editor.value.to_json() == start.to_json()", True)
+        assert editor.can("undo", "redo") == [False, True], name
+
+
+REFUSED = [
+    ("r:between", "name", "eye", "Wanted a name of its own, got “eye”, which is taken."),
+    ("r:between", "size", "0", "Wanted a whole number from 1 up, got “0”."),
+    ("r:between", "size", "many", "Wanted a whole number from 1 up, got “many”."),
+    ("r:between", "inside", "0", "Wanted more than 0 and at most 1, got 0."),
+    ("c:eye>between", "density", "1.5", "Wanted more than 0 and at most 1, got 1.5."),
+]
+
+
+def test_a_refused_edit_leaves_drawing_value_and_history(open_notebook):
+    notebook = open_notebook([THREE])
+    notebook.run(0)
+    editor = Editor(notebook, 0)
+    editor.move_region("between", 0, 40)
+    notebook.until("calls", ["value"])
+    drawing, value = editor.drawing(), notebook.ask("editor.value.to_json()")
+    for key, field, text, words in REFUSED:
+        editor.click(editor.key(key))
+        editor.write(field, text)
+        expect(editor.field(field)).to_have_attribute("aria-invalid", "true")
+        expect(editor.described(field)).to_contain_text(words)
+        expect(editor.root.get_by_test_id("assertive")).to_contain_text(words)
+        notebook.press("Escape")
+        assert editor.drawing() == drawing, words
+
+    # A pathway that exists: the words, and the way to it.
+    editor.draw_pathway("eye", "between")
+    expect(editor.status).to_contain_text("Pathway eye → between exists already")
+    editor.click(editor.status.get_by_role("button", name="Select it"))
+    expect(editor.field("density")).to_have_value("0.25")
+
+    assert notebook.ask("editor.value.to_json()") == value
+    assert notebook.ask("calls") == ["value"]
+    assert editor.can("undo", "redo") == [True, False]
+    editor.click(editor.command("undo"))
+    notebook.until("editor.value == start", True)
+    assert editor.can("undo", "redo") == [False, True]
+
+
+def test_escape_in_a_drag_puts_everything_back(open_notebook):
+    notebook = open_notebook([THREE])
+    notebook.run(0)
+    editor = Editor(notebook, 0)
+    drawing = editor.drawing()
+    x, y = center(editor.key("r:between"))
+    notebook.page.mouse.move(x, y)
+    notebook.page.mouse.down()
+    notebook.page.mouse.move(x + 60, y - 60, steps=8)
+    assert editor.drawing() != drawing
+    notebook.press("Escape")
+    notebook.page.mouse.up()
+    expect(editor.key("r:between")).to_be_visible()
+    assert editor.drawing() == drawing
+    assert notebook.ask("calls") == []
 
 
 def go_to(editor: Editor, key: str) -> None:

@@ -1,24 +1,29 @@
 """Lab's keys and the editor's keys: neither takes the other's, and Escape hands them back."""
 
+import re
+
+import lab
 import pytest
 from playwright.sync_api import expect
 from region_editor import Editor
 from test_browser_drawing import THREE
 
 CELLS = [THREE, "'second'", "'third'", "'fourth'"]
-FOCUSABLE = """root => [...root.querySelectorAll(
-    'button, input, select, textarea, summary, a[href], [tabindex]')].filter(
-  e => !e.disabled && e.checkVisibility({visibilityProperty: true}) && e.getClientRects().length)"""
-COUNT = f"root => ({FOCUSABLE})(root).length"
-# Focus goes to the i-th focusable thing; answers what that is and whether it took the focus.
-FOCUS = f"""(root, i) => {{
-  const all = ({FOCUSABLE})(root);
-  if (i >= all.length) return null;
-  all[i].focus();
-  const e = document.activeElement;
-  return {{took: e === all[i], guarded: e.dataset.lmSuppressShortcuts === 'true',
-           name: all[i].outerHTML.slice(0, 160)}};
-}}"""
+# Gives the focus to the first focusable thing whose name is not among `done`; null when none is left.
+NEXT = """(root, done) => {
+  const name = e => e.dataset.key ?? e.dataset.cmd ?? e.dataset.field ?? e.dataset.testid
+    ?? `${e.tagName} ${e.className} ${e.getAttribute('aria-label') ?? ''}`;
+  const wanted = 'button, input, select, textarea, summary, a[href], [tabindex]';
+  for (const e of root.querySelectorAll(wanted)) {
+    const shown = e.checkVisibility({visibilityProperty: true}) && e.getClientRects().length;
+    if (e.disabled || !shown || done.includes(name(e))) continue;
+    e.focus();
+    const on = document.activeElement;
+    return {name: name(e), took: on === e, guarded: on.dataset.lmSuppressShortcuts === 'true',
+            writes: on.tagName === 'INPUT'};
+  }
+  return null;
+}"""
 
 
 @pytest.fixture
@@ -26,30 +31,6 @@ def editor(open_notebook):
     notebook = open_notebook(CELLS)
     notebook.run(0)
     return Editor(notebook, 0)
-
-
-def nothing(editor):
-    pass
-
-
-def region(editor):
-    editor.click(editor.key("r:between"))
-
-
-def pathway(editor):
-    editor.click(editor.key("c:eye>between"))
-
-
-def matrix(editor):
-    editor.click(editor.command("matrix"))
-
-
-def code(editor):
-    editor.click(editor.command("code"))
-
-
-def keys(editor):
-    editor.click(editor.command("help"))
 
 
 def unfinished(editor):
@@ -62,37 +43,57 @@ def emptied(editor):
     editor.root.locator('[data-cmd^="example:"]').first.wait_for()
 
 
-@pytest.mark.parametrize(
-    "state", [nothing, region, pathway, matrix, code, keys, unfinished, emptied]
-)
-def test_d_d_deletes_no_cell_whatever_has_the_focus(editor, state):
+# A face of the editor, and one thing that has the focus only there.
+FACES = {
+    "nothing selected": (lambda editor: None, "r:hand"),
+    "a region selected": (lambda editor: editor.click(editor.key("r:between")), "name"),
+    "a pathway selected": (lambda editor: editor.click(editor.key("c:eye>between")), "density"),
+    "the matrix": (lambda editor: editor.click(editor.command("matrix")), "m:eye<hand"),
+    "the code": (lambda editor: editor.click(editor.command("code")), "code"),
+    "the keys": (lambda editor: editor.click(editor.command("help")), "DIV sk-scroll "),
+    "an unfinished graph": (unfinished, "way:0"),
+    "an empty graph": (emptied, "example:with_memory"),
+}
+
+
+def test_d_d_deletes_no_cell_whatever_has_the_focus(editor):
     notebook = editor.notebook
-    state(editor)
-    assert editor.root.evaluate(COUNT) >= 8
-    i = 0
-    while thing := editor.root.evaluate(FOCUS, i):
-        i += 1
-        if not thing["took"]:
-            continue
-        assert thing["guarded"], thing["name"]
-        notebook.press("d", "d")
-        assert notebook.cell_count == len(CELLS), thing["name"]
-        notebook.press("Escape")
+    for face, (show, owned) in FACES.items():
+        show(editor)
+        done = []
+        while thing := editor.root.evaluate(NEXT, done):
+            done.append(thing["name"])
+            if not thing["took"]:
+                continue
+            assert thing["guarded"], f"{face}: {thing['name']} lets Lab's keys through"
+            notebook.press("d", "d")
+            assert notebook.cell_count == len(CELLS), f"{face}: {thing['name']}"
+            if thing["writes"]:
+                notebook.press("Escape")
+        assert owned in done, (face, done)
+        assert len(done) >= 8, face
+        notebook.run(0)  # a fresh editor for the next face
 
 
 def test_escape_three_times_gives_lab_its_keys_back(editor):
     notebook = editor.notebook
     editor.click(editor.key("r:between"))
+    editor.click(editor.field("name"))
     notebook.press("Escape", "Escape", "Escape")
     assert editor.root.evaluate("root => root === document.activeElement")
     notebook.press("b")
-    notebook.page.wait_for_function(f"() => ({notebook.CELLS})() === {len(CELLS) + 1}")
+    notebook.page.wait_for_function(f"() => ({lab.COUNT_CELLS})() === {len(CELLS) + 1}")
 
 
-def test_shift_enter_runs_the_cell_from_inside_the_drawing(editor):
+def test_running_the_cell_and_saving_work_from_inside_the_drawing(editor):
     notebook = editor.notebook
-    notebook.execute("del editor.marked") if False else None
     editor.click(editor.key("r:between"))
+    notebook.until("editor.selected", ["r:between"])
+    notebook.press("Control+s")
+    notebook.page.wait_for_function(f"() => !({lab.DIRTY})()")
+    editor.click(editor.key("r:eye"))
+    notebook.until("editor.selected", ["r:eye"])
     notebook.press("Shift+Enter")
-    notebook.until("calls", [])
-    expect(notebook.cell(1)).to_have_class("jp-mod-active")
+    expect(notebook.cell(1)).to_have_class(re.compile("jp-mod-active"))
+    # The cell has run again: its editor is a new one, with nothing selected.
+    notebook.until("editor.selected", [])

@@ -81,7 +81,8 @@ def test_no_sideways_scroll_at_200_percent(open_notebook):
 WIDER = """root => {
   const wide = [];
   for (let e = root; e; e = e.parentElement)
-    if (e.scrollWidth > e.clientWidth + 1) wide.push(`${e.className}: ${e.scrollWidth} in ${e.clientWidth}`);
+    if (e.scrollWidth > e.clientWidth + 1)
+      wide.push(`${e.className}: ${e.scrollWidth} in ${e.clientWidth}`);
   return wide;
 }"""
 

@@ -16,7 +16,7 @@ def test_run_all_reaches_the_end(path, open_notebook):
     raised = [line for cell in outputs for line in lab.errors(cell)]
     assert not raised, "\n\n".join(raised)
     # Lab stops at the first failing cell, so the last code cell must have run.
-    assert notebook.call(lab.COUNTS)[-1] is not None
+    assert notebook.call(lab.EXECUTION_COUNTS)[-1] is not None
     for words in BROKEN:
         assert notebook.page.get_by_text(words).count() == 0, words
     complaints = [line for line in notebook.console if line.startswith("uncaught")]

@@ -329,7 +329,7 @@ class RegionNetwork(nn.Module):
     @torch.no_grad()
     def _fill(self, values: dict[str, Tensor], start: Callable[[Tensor], Tensor]) -> None:
         name = self._storage.parameter
-        weights = self._storage.pack(start(values.pop("weight")))
+        weights = self._storage.pack(start(values.pop("weight").to(self.bias.dtype)))
         if self.layout == "blocked":
             weights = self.constraints[name].project(weights)
         for parameter, value in {name: weights, **values}.items():
@@ -454,5 +454,8 @@ def _bad_activation(activation: Any) -> Iterator[str]:
     except Exception as error:
         yield f"{wanted}, got {activation!r}, which raised {type(error).__name__}: {error}"
         return
-    if not (isinstance(answers[0], Tensor) and torch.equal(answers[0], answers[1].T)):
+    shapes = [getattr(answer, "shape", None) for answer in answers]
+    if shapes != [probe.shape, probe.T.shape]:
+        yield f"{wanted}, got {activation!r}, whose answer has another shape."
+    elif not torch.equal(answers[0], answers[1].T):
         yield f"{wanted}, got {activation!r}, whose answer depends on where a number stands."

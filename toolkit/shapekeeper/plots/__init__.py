@@ -1,6 +1,20 @@
+"""Plots: a value in, axes out.
+
+Every function takes an optional `ax` and returns the axes it drew on; without one it makes a figure
+through pyplot. None of them trains, shows, or changes a global style. Light or dark is read off the
+axes, and each strategy has one color and one mark everywhere.
+
+- What was drawn: `wiring` and `matrix` of a region graph, a mask, or weights.
+- What came out: `tradeoff`, `training` and `table` of a comparison; `bars` of anything with seeds.
+- `look`: color and mark of a strategy, for plots of one's own.
+"""
+
+from .cells import matrix
+from .curves import training
+from .graphs import wiring
+from .groups import bars
 from .ink import look
 from .plane import tradeoff
-from .curves import training
 from .rows import table
-from .cells import matrix
-from .graphs import wiring
+
+__all__ = ["bars", "look", "matrix", "table", "tradeoff", "training", "wiring"]

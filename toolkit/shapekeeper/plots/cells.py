@@ -10,12 +10,13 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.image import AxesImage
 from matplotlib.patches import FancyBboxPatch, Patch
 
-from shapekeeper.regions import RegionGraph
-
+from ..regions import RegionGraph
 from .ink import SMALL, TINY, Ink, axes, blank, caption, points
 from .sketch import strength
 
 __all__ = ["matrix"]
+
+FULL = 1.25  # What would be full ink in a mask; 1 stays below, or large blocks were black walls.
 
 
 def matrix(
@@ -98,15 +99,13 @@ def _image(
     """Blank where a closed weight is exactly 0, else gray by size."""
     ink = Ink.of(ax)
     if cells.dtype == bool:
-        limit, log = 1.25, False  # A mask in full ink would be a black wall.
+        limit, log = FULL, False
     limit = limit or float(np.nanmax(cells)) or 1.0
     norm = LogNorm(limit * 1e-3, limit, clip=True) if log else Normalize(0.0, limit, clip=True)
     shown = np.ma.masked_where(~open_cells & (cells == 0), cells.astype(float))
     # A log scale has no place for 0; an open weight that is 0 gets the faintest gray.
     shown = np.ma.maximum(shown, limit * 1e-3) if log else shown
-    return ax.imshow(
-        shown, cmap=ink.ramp(), norm=norm, aspect="equal", interpolation_stage="rgba"
-    )
+    return ax.imshow(shown, cmap=ink.ramp(), norm=norm, aspect="equal", interpolation_stage="rgba")
 
 
 def _borders(ax: Axes, shape: tuple[int, int], graph: RegionGraph | None) -> None:
@@ -136,8 +135,8 @@ def _names(ax: Axes, middles: np.ndarray, names: tuple[str, ...]) -> None:
             kept.append(i)
             last = middle
     words = [names[i] for i in kept]
-    turn = 90 if max(map(len, words)) * 0.6 * size > np.diff(middles[kept], prepend=0).min() * room else 0
-    ax.set_xticks(middles[kept], words, rotation=turn)
+    wide = max(map(len, words)) * 0.6 * size > np.diff(middles[kept], prepend=0.0).min() * room
+    ax.set_xticks(middles[kept], words, rotation=90 if wide else 0)
     ax.set_yticks(middles[kept], words)
     ax.tick_params(length=0, labelsize=size, labelcolor=Ink.around(ax).ink)
 
@@ -155,7 +154,7 @@ def _legend(ax: Axes, image: AxesImage, cells: np.ndarray, open_cells: np.ndarra
     ink, around = Ink.of(ax), Ink.around(ax)
     closed = Patch(facecolor=ink.paper, edgecolor=ink.mix(0.35), linewidth=0.8)
     if cells.dtype == bool:
-        opened = Patch(facecolor=image.cmap(image.norm(1.0)))
+        opened = Patch(facecolor=ink.ramp()(1 / FULL))
         count = f"open: {cells.sum():,} of {cells.size:,} ({100 * cells.mean():.0f} %)"
         share = count.replace(",", "\N{THIN SPACE}")
         _swatches(ax, {share: opened, "closed": closed})
@@ -164,7 +163,7 @@ def _legend(ax: Axes, image: AxesImage, cells: np.ndarray, open_cells: np.ndarra
     bar.set_label("|weight|", color=around.ink, fontsize=SMALL)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=TINY, labelcolor=around.soft)
-    if np.ma.getmaskarray(image.get_array()).any():
+    if (~open_cells & (cells == 0)).any():
         _swatches(ax, {"closed, exactly 0": closed})
 
 

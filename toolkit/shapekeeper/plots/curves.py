@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,16 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Transform
 
+from ..compare import Comparison
 from .ink import Ink, axes, caption, nudged, plain, title_axes
 from .labels import EndLabels
 from .runs import Run, runs_of
 from .zero import zero_log
 
-if TYPE_CHECKING:
-    from shapekeeper.compare import Comparison
-
 __all__ = ["training"]
 
+COLUMNS = (slice(0, 1), slice(1, 4))  # Of a summary: steps, values.
 LANE = 5.0  # Between curves that are 0 throughout, in points.
 
 
@@ -52,14 +50,14 @@ def training(comparison: Comparison, y: str = "metric", ax: Axes | None = None) 
     ax = axes(ax, 7.4, 4.2)
     plain(ax)
     runs, ends = runs_of(comparison, ax), EndLabels(ax)
-    curves = {run.label: _summary(run, y) for run in runs}
+    curves = [_summary(run, y) for run in runs]
     _scale(ax, y, curves)
-    flat = [label for label in curves if y.startswith("violation") and _is_flat(curves[label])]
-    for run in runs:
-        lane = flat.index(run.label) + 1 if run.label in flat else 0
-        _draw(ax, run, curves[run.label], nudged(ax, 0, -LANE * lane), ends)
+    lanes = np.cumsum([y.startswith("violation") and _is_flat(curve) for curve in curves])
+    for run, curve, lane in zip(runs, curves, lanes, strict=True):
+        side = -LANE * lane if y.startswith("violation") and _is_flat(curve) else 0.0
+        _draw(ax, run, curve, nudged(ax, 0, side), ends)
     title_axes(ax, "step", _title(comparison, y))
-    seeds = comparison.frame["seed"].nunique()
+    seeds = len(comparison.seeds)
     caption(ax, f"Line: mean of {seeds} seeds; band: their range." if seeds > 1 else "One seed.")
     return ax
 
@@ -73,52 +71,50 @@ def _check(comparison: Comparison, y: str) -> None:
         raise ValueError(f"Wanted a column of the comparison's frame, got y={y!r}; {way_out}")
 
 
-def _summary(run: Run, y: str) -> pd.DataFrame:
-    """Mean, low and high over the seeds for each step, up to where a seed diverged."""
-    rows = run.rows
+def _summary(run: Run, y: str) -> np.ndarray:
+    """Step, mean, low and high over the seeds, (steps, 4), up to where a seed diverged."""
+    rows = run.rows[["step", y]].astype(float)
     if run.diverged:
-        rows = rows[rows["step"] < rows.loc[rows["diverged"].astype(bool), "step"].min()]
-    rows = rows[np.isfinite(rows[y].astype(float))]
-    return rows.groupby("step")[y].agg(mean="mean", low="min", high="max")
+        rows = rows[rows["step"] < run.rows.loc[run.rows["diverged"], "step"].min()]
+    found = pd.DataFrame(rows).dropna().groupby("step")[y].agg(["mean", "min", "max"])
+    return found.reset_index().to_numpy(dtype=float)
 
 
-def _is_flat(curve: pd.DataFrame) -> bool:
-    return bool(len(curve)) and not curve["high"].any()
+def _is_flat(curve: np.ndarray) -> bool:
+    return bool(len(curve)) and not curve[:, 1:].any()
 
 
-def _scale(ax: Axes, y: str, curves: dict[str, pd.DataFrame]) -> None:
+def _scale(ax: Axes, y: str, curves: list[np.ndarray]) -> None:
     """Both axes, so that all curves have their place."""
-    values = np.concatenate([curve.to_numpy().ravel() for curve in curves.values()])
-    steps = np.concatenate([curve.index for curve in curves.values()] + [[0, 1]])
-    ax.set_xlim(0, steps.max())
+    steps, values = (np.concatenate([c[:, part].ravel() for c in curves]) for part in COLUMNS)
+    ax.set_xlim(0, max(steps, default=1))
     if y.startswith("violation"):
-        zero_log(ax.yaxis, values, lanes=LANE * sum(map(_is_flat, curves.values())))
+        zero_log(ax.yaxis, values, lanes=LANE * sum(map(_is_flat, curves)))
     elif len(values):
         if y == "loss" and values.min() > 0 and values.max() > 5 * values.min():
             ax.set_yscale("log")
             ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
             ax.yaxis.set_major_formatter("{x:g}")
             ax.minorticks_off()
-        low, high = ax.transScale.transform([(0, values.min()), (0, values.max())])[:, 1]
+        scale = ax.yaxis.get_transform()
+        low, high = scale.transform([values.min(), values.max()])
         pad = 0.05 * (high - low) or 0.05
-        edges = ax.transScale.inverted().transform([(0, low - pad), (0, high + pad)])[:, 1]
-        ax.set_ylim(*edges)
+        ax.set_ylim(*scale.inverted().transform([low - pad, high + pad]))
 
 
-def _draw(ax: Axes, run: Run, curve: pd.DataFrame, place: Transform, ends: EndLabels) -> None:
+def _draw(ax: Axes, run: Run, curve: np.ndarray, place: Transform, ends: EndLabels) -> None:
     if not len(curve):
         return
-    steps, color = curve.index.to_numpy(), run.look["color"]
-    style = {"color": color, "transform": place}
-    ax.plot(steps, curve["mean"], linestyle=run.dash, linewidth=1.7, zorder=3, **style)
-    if run.rows["seed"].nunique() > 1:
-        ax.fill_between(steps, curve["low"], curve["high"], alpha=0.15, lw=0, zorder=2, **style)
-    last = float(steps[-1]), float(curve["mean"].iloc[-1])
+    steps, mean, low, high = curve.T
+    style = {"color": run.look["color"], "transform": place}
+    ax.plot(steps, mean, linestyle=run.dash, linewidth=1.7, zorder=3, **style)
+    if run.seeds > 1:
+        ax.fill_between(steps, low, high, alpha=0.15, linewidth=0, zorder=2, **style)
     if run.diverged:
         bad = {"color": Ink.of(ax).bad, "markersize": 9, "markeredgewidth": 2.4}
-        ax.plot(*last, "x", transform=place, zorder=5, **bad)
+        ax.plot(steps[-1], mean[-1], "x", transform=place, zorder=5, **bad)
     name = f"{run.label}, diverged" if run.diverged else run.label
-    ends.add(name, *last, place, run.look, lead=not run.diverged)
+    ends.add(name, steps[-1], mean[-1], place, run.look, lead=not run.diverged)
 
 
 def _title(comparison: Comparison, y: str) -> str:
@@ -130,5 +126,6 @@ def _title(comparison: Comparison, y: str) -> str:
         "seconds": "time (s)",
     }
     if y.startswith("violation"):
-        return f"{y.replace('_', ' ').replace(':', ' of ')} (unit: {comparison.unit})"
+        unit = f" (unit: {comparison.unit})" if comparison.unit else ""
+        return f"{y.replace('_', ' ').replace(':', ' of ')}{unit}"
     return known.get(y, y.replace("metric:", f"{name}, ").replace("_", " "))

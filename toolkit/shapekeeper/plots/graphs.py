@@ -11,12 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Circle, PathPatch, Polygon
-from matplotlib.patheffects import withStroke
 from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
-from shapekeeper.regions import Pathway, Region, RegionGraph
-
+from ..regions import Pathway, Region, RegionGraph
 from .ink import SMALL, TINY, Arranger, Ink, axes, blank, caption, points
 from .labels import Labels
 from .sketch import Line, Sketch
@@ -118,7 +117,9 @@ class _Pen:
 
     def color(self, source: str, target: str, otherwise: str) -> Any:
         """The gray of a block, if there are weights."""
-        return self.grays.to_rgba(self.means[source, target]) if self.means else otherwise
+        if not self.means:
+            return otherwise
+        return self.grays.to_rgba(np.array([self.means[source, target]]))[0]
 
     def size(self, pixels: float, least: float = 6.0) -> float:
         """A font size."""
@@ -143,8 +144,9 @@ def _hair(pen: _Pen, line: Line, curve: np.ndarray) -> None:
 def _line(pen: _Pen, sketch: Sketch, line: Line, curve: np.ndarray) -> None:
     """Shaft, heads and chip."""
     width, color = _stroke(pen, sketch, line)
-    whole = np.linalg.norm(curve[-1] - curve[0])
-    head = min((3.5 if sketch.many == 2 else 5.5) + 2.2 * width, (0.35 if line.both else 0.6) * whole)
+    whole = float(np.linalg.norm(curve[-1] - curve[0]))
+    head = (3.5 if sketch.many == 2 else 5.5) + 2.2 * width
+    head = min(head, (0.35 if line.both else 0.6) * whole)
     gid, style = f"{line.source}→{line.target}", {"color": color, "zorder": 2 + line.strength / 2}
     shaft = _head(pen, curve, sketch.graph.region(line.source), head, gid=gid, **style)
     if line.both:
@@ -196,10 +198,12 @@ def _chip(pen: _Pen, pathway: Pathway, curve: np.ndarray) -> None:
     box = {"boxstyle": "square,pad=0.18", "facecolor": pen.ink.paper, "edgecolor": "none"}
     style = {"ha": "center", "va": "center", "fontsize": size, "zorder": 3.5, "bbox": box}
     color = pen.ink.ink if pathway.known else pen.ink.soft
-    pen.ax.text(*curve[len(curve) // 2], word, color=color, **style)
+    x, y = curve[len(curve) // 2]
+    pen.ax.text(x, y, word, color=color, **style)
 
 
-def _circle(pen: _Pen, region: Region, center: np.ndarray, radius: float) -> None:
+def _circle(pen: _Pen, region: Region, place: np.ndarray, radius: float) -> None:
+    center = float(place[0]), float(place[1])
     fill = pen.color(region.name, region.name, pen.ink.wash)
     rim = {"edgecolor": pen.ink.soft, "linewidth": 1.5 * pen.scale, "zorder": 4}
     circle = Circle(center, radius, facecolor=fill, gid=region.name, **rim)
@@ -242,10 +246,11 @@ def _dock_arrow(pen: _Pen, word: str, region: Region, line: np.ndarray) -> None:
     far, near = (line[0], line[-1]) if inward else (line[-1], line[0])
     way = np.where(abs(far - near) > 1, np.sign(far - near), 0)
     flat = way[1] == 0
-    place = near + [2 * way[0], -6] if flat else far
+    place = near + np.array([2 * way[0], -6]) if flat else far
     across = {1: "left", -1: "right", 0: "center"}[int(way[0])]
     up = "bottom" if flat or way[1] < 0 else "top"
-    pen.ax.text(*place, word, ha=across, va=up, color=color, fontsize=pen.size(11, 6.5), zorder=5)
+    style = {"color": color, "fontsize": pen.size(11, 6.5), "zorder": 5}
+    pen.ax.text(place[0], place[1], word, ha=across, va=up, **style)
 
 
 class _Names(Arranger):
@@ -259,7 +264,7 @@ class _Names(Arranger):
 
     def arrange(self, renderer: Any) -> None:
         """Measure each word and find its place."""
-        pixel = abs(self.axes.transData.transform([(0, 1), (0, 0)])[:, 1] @ [1, -1])
+        pixel = abs(self.ax.transData.transform([(0, 1), (0, 0)])[:, 1] @ [1, -1])
         for circle, name, units in self.names:
             box = name.get_window_extent(renderer)
             wide = max(box.width, units.get_window_extent(renderer).width) / pixel
@@ -270,8 +275,8 @@ class _Names(Arranger):
             color = self.ink.on(circle.get_facecolor()) if inside else self.ink.ink
             halo = [] if inside else [withStroke(linewidth=2.5, foreground=self.ink.paper)]
             for row, text in enumerate((name, units)):
-                at = place + [0, (row - 0.5 * two) * line]
-                text.set(position=tuple(at), color=color, path_effects=halo)
+                y = place[1] + (row - 0.5 * two) * line
+                text.set(position=(place[0], y), color=color, path_effects=halo)
 
     def _beside(self, circle: Circle, size: np.ndarray) -> np.ndarray:
         """Below, above, right or left of the circle, wherever the fewest lines run."""
@@ -287,11 +292,11 @@ def _names(pen: _Pen, sketch: Sketch) -> None:
     names = _Names(pen, sketch)
     circles = {p.get_gid(): p for p in pen.ax.patches if isinstance(p, Circle) and p.get_gid()}
     style = {"ha": "center", "va": "center", "zorder": 6}
-    for region, at in zip(sketch.graph.regions, sketch.centers, strict=True):
+    for region, (x, y) in zip(sketch.graph.regions, sketch.centers, strict=True):
         size = pen.size(12 if sketch.many else 13, 6.5)
-        name = pen.ax.text(*at, region.name, fontsize=size, weight="bold", **style)
+        name = pen.ax.text(x, y, region.name, fontsize=size, weight="bold", **style)
         word = "" if sketch.many else f"{region.size} unit{'s' * (region.size != 1)}"
-        units = pen.ax.text(*at, word, fontsize=pen.size(11), **style)
+        units = pen.ax.text(x, y, word, fontsize=pen.size(11), **style)
         names.names.append((circles[region.name], name, units))
     return None
 
@@ -301,15 +306,17 @@ def _names_in_a_crowd(pen: _Pen, sketch: Sketch) -> None:
     paths = [curve[::16] for curve in sketch.curves.values()]
     paths += [line[[0, -1]] for _, _, line in _docks(sketch)]
     beside, size = Labels(pen.ax, paths=paths), pen.size(11)
-    for region, at, radius in zip(sketch.graph.regions, sketch.centers, sketch.radii, strict=True):
+    for region, (x, y), radius in zip(
+        sketch.graph.regions, sketch.centers, sketch.radii, strict=True
+    ):
         reach = radius * pen.scale
-        beside.marks += pen.ax.plot(*at, "o", alpha=0, markersize=2 * reach)
+        beside.marks += pen.ax.plot(x, y, "o", alpha=0, markersize=2 * reach)
         if 0.62 * size * len(region.name) < 1.7 * reach:
             style = {"ha": "center", "va": "center", "fontsize": size, "zorder": 6}
             fill = pen.color(region.name, region.name, pen.ink.wash)
-            pen.ax.text(*at, region.name, color=pen.ink.on(fill), **style)
+            pen.ax.text(x, y, region.name, color=pen.ink.on(fill), **style)
         else:
-            beside.add(region.name, *at, pen.ax.transData, clear=reach + 1, fontsize=size)
+            beside.add(region.name, x, y, pen.ax.transData, clear=reach + 1, fontsize=size)
 
 
 def _explain(pen: _Pen, sketch: Sketch) -> None:

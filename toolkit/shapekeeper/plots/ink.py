@@ -16,10 +16,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb, to_rgba
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb, to_rgba
 from matplotlib.transforms import ScaledTranslation, Transform
 
-from shapekeeper.strategies import Strategy
+from ..strategies import Strategy
 
 __all__ = ["Ink", "look"]
 
@@ -74,7 +74,8 @@ class Ink:
         """So much of a color (by default black or white) on the paper, opaque."""
         top = to_rgb(color or ("white" if self.dark else "black"))
         ground = to_rgb(self.paper)
-        return to_hex([share * t + (1 - share) * g for t, g in zip(top, ground, strict=True)])
+        red, green, blue = (share * t + (1 - share) * g for t, g in zip(top, ground, strict=True))
+        return to_hex((red, green, blue))
 
     def choose(self, light: str, dark: str) -> str:
         """One of a pair of colors."""
@@ -129,7 +130,7 @@ class Ink:
         """What goes out."""
         return self.choose("#1565c0", "#64b5f6")
 
-    def ramp(self, least: float = 0.16) -> LinearSegmentedColormap:
+    def ramp(self, least: float = 0.16) -> Colormap:
         """From a faint gray, which is not paper, to full ink; nothing but lightness changes."""
         colors = [self.mix(share) for share in np.linspace(least, 0.92, 5)]
         return LinearSegmentedColormap.from_list("ink", colors).with_extremes(bad=self.paper)
@@ -241,15 +242,25 @@ def caption(ax: Axes, *lines: str) -> None:
 
 
 def nudged(ax: Axes, dx: float, dy: float, base: Transform | None = None) -> Transform:
-    """Data coordinates, drawn so many points beside where they belong."""
-    shift = ScaledTranslation(dx / 72, dy / 72, ax.figure.dpi_scale_trans)
-    return (base or ax.transData) + shift
+    """A transform, by default that of the data, and then so many points to the right and up."""
+    return (base or ax.transData) + ScaledTranslation(dx / 72, dy / 72, ax.figure.dpi_scale_trans)
 
 
 def points(ax: Axes) -> tuple[float, float]:
     """Width and height of an axes in points, as it stands now."""
     box = ax.get_window_extent()
     return box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
+
+
+def decimals(values: Any) -> int:
+    """How many decimals leave three significant digits to the largest value, at most three."""
+    largest = float(np.nanmax(np.abs(values), initial=0.0))
+    return 3 if largest < 10 else 2 if largest < 100 else 1 if largest < 1000 else 0
+
+
+def number(value: float, digits: int, sign: str = "") -> str:
+    """A number as text, with a real minus sign."""
+    return f"{value:{sign}.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 class Arranger(Artist):
@@ -260,6 +271,7 @@ class Arranger(Artist):
 
     def __init__(self, ax: Axes):
         super().__init__()
+        self.ax = ax
         self.set_zorder(-1e6)  # Artists are drawn in this order.
         self.set_in_layout(False)
         ax.add_artist(self)

@@ -15,14 +15,25 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import IdentityTransform, Transform
+from numpy.typing import ArrayLike
 
 from .ink import SMALL, Arranger, Ink
 
 __all__ = ["EndLabels", "Labels", "spread"]
 
 # Directions to try first are cheaper: right, left, above, below, then the diagonals.
-ANGLES = np.radians([0, 180, 90, 270, *range(15, 90, 15), *range(105, 180, 15),
-                     *range(195, 270, 15), *range(285, 360, 15)])
+ANGLES = np.radians(
+    [
+        0,
+        180,
+        90,
+        270,
+        *range(15, 90, 15),
+        *range(105, 180, 15),
+        *range(195, 270, 15),
+        *range(285, 360, 15),
+    ]
+)
 GAPS = np.array([0.0, 3, 7, 12, 19, 28, 40, 54, 70, 90])  # From mark to word, in points.
 
 
@@ -60,8 +71,7 @@ class Labels(Arranger):
     ):
         super().__init__(ax)
         self.marks, self.dots, self.paths = list(marks), list(dots), list(paths)
-        self.labels: list[Annotation] = []
-        self.clear: list[float] = []
+        self.labels: list[tuple[Annotation, Transform, float]] = []
         self._state: tuple[float, ...] = ()
 
     def add(
@@ -75,7 +85,8 @@ class Labels(Arranger):
         **style: Any,
     ) -> None:
         """One more word for the mark at (x, y) of a transform, which reaches so many points."""
-        label = self.axes.annotate(
+        ink = Ink.of(self.ax)
+        label = self.ax.annotate(
             text,
             xy=(x, y),
             xycoords=transform,
@@ -84,41 +95,40 @@ class Labels(Arranger):
             ha="center",
             va="center",
             fontsize=style.pop("fontsize", SMALL),
-            color=style.pop("color", Ink.of(self.axes).ink),
+            color=style.pop("color", ink.ink),
             arrowprops={
                 "arrowstyle": "-",
-                "color": Ink.of(self.axes).soft,
+                "color": ink.soft,
                 "linewidth": 0.6,
                 "shrinkA": 0,
                 "shrinkB": 5,
             },
-            path_effects=[withStroke(linewidth=2, foreground=Ink.of(self.axes).paper)],
+            path_effects=[withStroke(linewidth=2, foreground=ink.paper)],
             zorder=6,
             **style,
         )
         label.set_in_layout(False)
-        self.labels.append(label)
-        self.clear.append(clear)
+        self.labels.append((label, transform, clear))
 
     def arrange(self, renderer: Any) -> None:
         """Choose a place for each word, knowing the others'; three rounds."""
         scale = renderer.points_to_pixels(1.0)
         words = [
             _Word(
-                np.array(label.xycoords.transform(label.xy)),
+                np.array(transform.transform(label.xy)),
                 np.array(_size(label, renderer)) + 2 * scale,
                 clear * scale,
             )
-            for label, clear in zip(self.labels, self.clear, strict=True)
+            for label, transform, clear in self.labels
         ]
-        state = (scale, *self.axes.bbox.extents, *(x for w in words for x in (*w.anchor, *w.size)))
+        state = (scale, *self.ax.bbox.extents, *(x for w in words for x in (*w.anchor, *w.size)))
         if words and state != self._state:
             self._state = state
             self._arrange(words, scale)
 
     def _arrange(self, words: list[_Word], scale: float) -> None:
         anchors, sizes = (np.array([w[k] for w in words]) for k in (0, 1))
-        obstacles, frame = self._obstacles(scale), self.axes.bbox.extents
+        obstacles, frame = self._obstacles(scale), np.array(self.ax.bbox.extents)
         choices = [word.candidates(scale) for word in words]
         alone = [w.price(c, obstacles, frame, scale) for w, c in zip(words, choices, strict=True)]
         crowd = np.sort(np.linalg.norm(anchors[:, None] - anchors, axis=-1), axis=1)
@@ -130,10 +140,11 @@ class Labels(Arranger):
                 boxes = np.array([(placed[j], sizes[j]) for j in others]).reshape(-1, 2, 2)
                 cost = alone[i] + words[i].company(choices[i], boxes, scale)
                 placed[i] = choices[i][np.argmin(cost)]
-        for i, label in enumerate(self.labels):
-            label.set_position(tuple((placed[i] - anchors[i]) / scale))
-            led = words[i].is_far(placed[i][None], scale)[0]
-            label.arrow_patch.set_visible(bool(led))
+        for i, (label, _, _) in enumerate(self.labels):
+            dx, dy = (placed[i] - anchors[i]) / scale
+            label.set_position((dx, dy))
+            if label.arrow_patch is not None:
+                label.arrow_patch.set_visible(bool(words[i].is_far(placed[i][None], scale)[0]))
 
     def _obstacles(self, scale: float) -> Obstacles:
         rows = [
@@ -141,7 +152,7 @@ class Labels(Arranger):
         ]
         rows += [(p, 1.0, 4.0) for line in self.dots for p in _pixels(line)]
         for path in self.paths:
-            at = self.axes.transData.transform(path)
+            at = self.ax.transData.transform(path)
             for start, end in pairwise(at):
                 steps = max(int(np.hypot(*(end - start)) / (6 * scale)), 2)
                 rows += [(p, 1.5, 14.0) for p in np.linspace(start, end, steps)]
@@ -184,9 +195,7 @@ class _Word(NamedTuple):
         cost[far] += 6.0 + self._led_through(centers[far], obstacles, scale)
         return cost
 
-    def _led_through(
-        self, centers: np.ndarray, obstacles: Obstacles, scale: float
-    ) -> np.ndarray:
+    def _led_through(self, centers: np.ndarray, obstacles: Obstacles, scale: float) -> np.ndarray:
         """Price of leaders that pass through marks or cross lines."""
         foreign = np.linalg.norm(obstacles.at - self.anchor, axis=1) > 1.0
         price = np.where(obstacles.price > 100, 80.0, 1.5)
@@ -223,7 +232,7 @@ def _pixels(line: Line2D) -> np.ndarray:
     return at[np.isfinite(at).all(1)]
 
 
-def spread(positions: Sequence[float], gap: float) -> np.ndarray:
+def spread(positions: ArrayLike, gap: float) -> np.ndarray:
     """Positions moved as little as possible so that neighbors are at least a gap apart.
 
     Args:
@@ -238,15 +247,15 @@ def spread(positions: Sequence[float], gap: float) -> np.ndarray:
         >>> spread([0.0, 1.0, 10.0], gap=3).tolist()
         [-1.0, 2.0, 10.0]
     """
-    positions = np.asarray(positions, dtype=float)
-    order = np.argsort(positions, kind="stable")
+    wanted = np.asarray(positions, dtype=float)
+    order = np.argsort(wanted, kind="stable")
     blocks: list[list[float]] = []
-    for i, value in enumerate(positions[order] - gap * np.arange(len(order))):
+    for value in wanted[order] - gap * np.arange(len(order)):
         blocks.append([value])
         while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
             last = blocks.pop()
             blocks[-1] += last
-    pooled = np.concatenate([[np.mean(b)] * len(b) for b in blocks]) if blocks else positions
+    pooled = np.concatenate([[np.mean(b)] * len(b) for b in blocks]) if blocks else wanted
     result = np.empty(len(order))
     result[order] = pooled + gap * np.arange(len(order))
     return result
@@ -266,7 +275,7 @@ class EndLabels(Arranger):
         self, text: str, x: float, y: float, transform: Transform, look: dict, *, lead: bool = True
     ) -> None:
         """One more curve, which ends at (x, y) of a transform; a leader goes there if wanted."""
-        name = self.axes.annotate(
+        name = self.ax.annotate(
             text,
             xy=(1, 0),
             xycoords="axes fraction",
@@ -274,7 +283,7 @@ class EndLabels(Arranger):
             textcoords="offset points",
             va="center",
             fontsize=SMALL,
-            color=Ink.around(self.axes).ink,
+            color=Ink.around(self.ax).ink,
             annotation_clip=False,
         )
         self.leaders.append(self._line(color=look["color"], linewidth=0.8, visible=lead))
@@ -284,7 +293,7 @@ class EndLabels(Arranger):
 
     def _line(self, **style: Any) -> Line2D:
         line = Line2D([], [], transform=IdentityTransform(), clip_on=False, zorder=5, **style)
-        self.axes.add_artist(line)
+        self.ax.add_artist(line)
         line.set_in_layout(False)
         return line
 
@@ -292,7 +301,7 @@ class EndLabels(Arranger):
         """Spread the marks; lead from each end to its mark, and write the name beside it."""
         if not self.ends:
             return
-        scale, frame = renderer.points_to_pixels(1.0), self.axes.bbox
+        scale, frame = renderer.points_to_pixels(1.0), self.ax.bbox
         ends = np.array([transform.transform((x, y)) for x, y, transform in self.ends])
         heights = [name.get_window_extent(renderer).height for name in self.names]
         wanted = spread(ends[:, 1], max(*heights, 11 * scale))

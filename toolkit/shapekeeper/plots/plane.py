@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.transforms import Transform
 
+from ..compare import Comparison
 from .ink import Ink, axes, caption, nudged, plain, points, title_axes
 from .labels import Labels
 from .runs import Run, runs_of, sweeps
 from .zero import zero_log
 
-if TYPE_CHECKING:
-    from shapekeeper.compare import Comparison
-
 __all__ = ["tradeoff"]
 
-KEY = "Dots: seeds. Mark: their mean, filled if the shape holds at every step. Arrow: the leak cut off."
-FAIR = "Cut, not retrained. Retraining after the cut is another strategy (Staged) and has its own dot."
+KEY = (
+    "Dots: seeds. Mark: their mean, filled if the shape holds at every step. "
+    "Arrow: the leak cut off."
+)
+FAIR = (
+    "Cut, not retrained. Retraining after the cut is another strategy (Staged) and has its own dot."
+)
 LANE = 13.0  # Width of one mark's lane in the gutter, in points.
 
 
@@ -84,21 +86,30 @@ def tradeoff(
     return ax
 
 
-def _mean(run: Run, column: str = "metric") -> tuple[float, float]:
-    return run.final["violation"].mean(), run.final[column].mean()
+def _mean(run: Run) -> tuple[float, float]:
+    return run.mean("violation"), run.mean("metric")
+
+
+def _held(run: Run) -> tuple[float, float]:
+    """Where the arrow ends."""
+    return 0.0, run.mean("metric_held")
 
 
 def _guesses(guess: Any, labels: list[str]) -> list[tuple[str, tuple[float, float]]]:
     """The guesses as (label, point); no label for a single point."""
     if guess is None:
         return []
-    named = guess if isinstance(guess, Mapping) else {"": guess}
-    for name in named:
-        if isinstance(guess, Mapping) and name not in labels:
+    if not isinstance(guess, Mapping):
+        return [("", point) for point in _points(guess)]
+    for name in guess:
+        if name not in labels:
             close = get_close_matches(str(name), labels, n=1)
             way_out = f"did you mean {close[0]!r}?" if close else f"there are {labels}."
-            raise ValueError(f"Wanted a guess for a strategy of this comparison, got {name!r}; {way_out}")
-    return [(name, p) for name, value in named.items() if value is not None for p in _points(value)]
+            raise ValueError(
+                f"Wanted a guess for a strategy of this comparison, got {name!r}; {way_out}"
+            )
+    given = {name: value for name, value in guess.items() if value is not None}
+    return [(name, point) for name, value in given.items() for point in _points(value)]
 
 
 def _points(value: Any) -> list[tuple[float, float]]:
@@ -164,12 +175,12 @@ def _draw(ax: Axes, run: Run, name: str, labels: Labels, place: Transform) -> No
     """Seeds, mean and arrow of one run."""
     (x, y), final = _mean(run), run.final
     dots = {"color": run.look["color"], "markersize": 3.6, "markeredgewidth": 0, "zorder": 3}
-    if len(final) > 1:
+    if run.seeds > 1:
         seeds = final["violation"], final["metric"]
         labels.dots += ax.plot(*seeds, "o", alpha=0.5, transform=place, **dots)
     if x > 0:
         _arrow(ax, run, labels)
-    if x > 0 and len(final) > 1:
+    if x > 0 and run.seeds > 1:
         labels.dots += ax.plot(0 * final["violation"], final["metric_held"], "o", alpha=0.4, **dots)
     look = {"linestyle": "none", "markersize": 9, "zorder": 5, "transform": place}
     labels.marks += ax.plot(x, y, **look, **run.look)
@@ -177,7 +188,7 @@ def _draw(ax: Axes, run: Run, name: str, labels: Labels, place: Transform) -> No
 
 
 def _arrow(ax: Axes, run: Run, labels: Labels) -> None:
-    start, end = _mean(run), (0.0, run.final["metric_held"].mean())
+    start, end = _mean(run), _held(run)
     style = {"color": run.look["color"], "linewidth": 1.3, "linestyle": run.dash}
     ends = {"arrowstyle": "-|>,head_length=0.5,head_width=0.22", "shrinkA": 6, "shrinkB": 0}
     ax.annotate("", xy=end, xytext=start, arrowprops={**style, **ends}, zorder=4)
@@ -189,15 +200,17 @@ def _diamond(ax: Axes, point: tuple[float, float], run: Run | None, labels: Labe
     color = run.look["color"] if run else Ink.of(ax).ink
     if run:
         # A guess in the gutter is about what is left after the cut.
-        outcome = (0.0, run.final["metric_held"].mean()) if point[0] == 0 else _mean(run)
-        ax.plot(*zip(point, outcome, strict=True), ":", color=color, linewidth=1, zorder=2)
+        outcome = _held(run) if point[0] == 0 else _mean(run)
+        x, y = zip(point, outcome, strict=True)
+        ax.plot(x, y, linestyle=":", color=color, linewidth=1, zorder=2)
     look = {"markerfacecolor": "none", "markeredgecolor": color, "markeredgewidth": 1.1}
     labels.marks += ax.plot(*point, "D", markersize=12, zorder=4, **look)
 
 
 def _words(ax: Axes, comparison: Comparison, left_out: list[Run], guessed: bool) -> None:
     turned = "axis turned: up is better" if comparison.better == "lower" else "up is better"
-    x = f"violation after training (unit: {comparison.unit}; log axis)"
+    unit = f"unit: {comparison.unit}; " if comparison.unit else ""
+    x = f"violation after training ({unit}log axis)"
     title_axes(ax, x, f"{comparison.metric_name} on test data ({turned})")
     missing = [f"Not drawn: {run.label}, {run.apology}." for run in left_out]
     caption(ax, KEY, "Hollow diamond: your guess." * guessed, FAIR, *missing)

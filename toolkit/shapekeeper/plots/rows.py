@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from textwrap import fill, shorten
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from .ink import SMALL, TINY, Ink, axes, blank, caption
+from ..compare import Comparison
+from .ink import SMALL, TINY, Ink, axes, blank, caption, decimals, number
 from .runs import Run, runs_of
-
-if TYPE_CHECKING:
-    from shapekeeper.compare import Comparison
 
 __all__ = ["table"]
 
@@ -62,11 +60,12 @@ def table(comparison: Comparison, ax: Axes | None = None, reference: str | None 
     ax.set(xlim=(0, 1), ylim=(len(labels) - 0.5, -1.5))
     summary, runs = comparison.summary(reference=reference), runs_of(comparison, ax)
     _head(ax, comparison, reference)
-    reach = _reach(summary[[not run.diverged for run in runs]].drop(index=reference, errors="ignore"))
+    ranked = [run.label for run in runs if not run.diverged and run.label != reference]
+    reach = _reach(summary.loc[ranked])
     sign = -1 if comparison.better == "lower" else 1
-    digits = _digits(summary[["metric", "metric_held"]].to_numpy())
+    digits = decimals(summary[["metric", "metric_held"]].to_numpy())
     for y, run in enumerate(runs):
-        row = summary.loc[run.label]
+        row: dict[str, Any] = summary.loc[run.label].to_dict()
         ax.axhline(y - 0.5, color=ink.hair, linewidth=0.7)
         _name(ax, y, run, row)
         if run.diverged:
@@ -77,10 +76,10 @@ def table(comparison: Comparison, ax: Axes | None = None, reference: str | None 
         if run.label == reference:
             _write(ax, "gap", y, "reference", color=ink.soft, fontsize=TINY)
         elif np.isfinite(row["difference"]):
-            ends = sign * row[["low", "difference", "high"]].astype(float) / reach
+            ends = [sign * row[name] / reach for name in ("low", "difference", "high")]
             _whisker(ax, y, run, *ends)
             _write(ax, "gap", y, _paired(row, digits))
-    seeds = comparison.frame["seed"].nunique()
+    seeds = len(comparison.seeds)
     means = f"Means of {seeds} seeds." if seeds > 1 else "One seed: no interval."
     held = "Held: the same networks after the constraint was enforced exactly, not retrained."
     caption(ax, f"{means} {held}", "Whisker: 95 %, right is better; an arrow is off the scale.")
@@ -102,11 +101,11 @@ def _head(ax: Axes, comparison: Comparison, reference: str) -> None:
     _write(ax, "held", -1, fill(f"{name} held", 14), fontsize=TINY, weight="bold")
     against = shorten(reference, 24, placeholder="…")
     _write(ax, "gap", -1, f"held, against {against} (95 %)", **soft)
-    _write(ax, "violation", -1, "violation", **soft)
+    _write(ax, "violation", -1, "worst\nviolation", **soft)
     _write(ax, "time", -1, "time", **soft)
 
 
-def _name(ax: Axes, y: int, run: Run, row: pd.Series) -> None:
+def _name(ax: Axes, y: int, run: Run, row: dict[str, Any]) -> None:
     ink = Ink.of(ax)
     line = {"linestyle": run.dash, "linewidth": 1.7, "markersize": 7.5, "clip_on": False}
     ax.plot([0.004, 0.027, 0.05], [y] * 3, markevery=[1], **line, **run.look)
@@ -116,9 +115,9 @@ def _name(ax: Axes, y: int, run: Run, row: pd.Series) -> None:
     _write(ax, "time", y, _seconds(row["seconds"]), color=ink.soft)
 
 
-def _numbers(ax: Axes, y: int, row: pd.Series, digits: int) -> None:
-    _write(ax, "metric", y, _number(row["metric"], digits))
-    _write(ax, "held", y, _number(row["metric_held"], digits), weight="bold")
+def _numbers(ax: Axes, y: int, row: dict[str, Any], digits: int) -> None:
+    _write(ax, "metric", y, number(row["metric"], digits))
+    _write(ax, "held", y, number(row["metric_held"], digits), weight="bold")
     violation = row["violation"]
     _write(ax, "violation", y, "0" if violation == 0 else f"{violation:.3g}")
 
@@ -137,10 +136,10 @@ def _whisker(ax: Axes, y: int, run: Run, low: float, mean: float, high: float) -
     ax.plot(middle + half * mean, y, markersize=6, linestyle="none", **run.look)
 
 
-def _paired(row: pd.Series, digits: int) -> str:
+def _paired(row: dict[str, Any], digits: int) -> str:
     width = (row["high"] - row["low"]) / 2
-    interval = f" ± {_number(width, digits)}" if np.isfinite(width) else ""
-    return f"{_number(row['difference'], digits, '+')}{interval}"
+    interval = f" ± {number(width, digits)}" if np.isfinite(width) else ""
+    return f"{number(row['difference'], digits, '+')}{interval}"
 
 
 def _reach(rows: pd.DataFrame) -> float:
@@ -148,16 +147,6 @@ def _reach(rows: pd.DataFrame) -> float:
     reach = rows[["low", "difference", "high"]].abs().max(axis=1).dropna().sort_values().to_numpy()
     reach = reach[reach > 0]
     return float(min(reach[-1], 4 * reach[(len(reach) - 1) // 2])) if len(reach) else 1.0
-
-
-def _digits(values: np.ndarray) -> int:
-    """Decimals that leave three significant digits to the largest value."""
-    largest = np.nanmax(np.abs(values), initial=0.0)
-    return 3 if largest < 10 else 2 if largest < 100 else 1 if largest < 1000 else 0
-
-
-def _number(value: float, digits: int, sign: str = "") -> str:
-    return f"{value:{sign}.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _seconds(value: float) -> str:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from shapekeeper.strategies import Strategy
-
+from ..compare import Comparison
+from ..strategies import Strategy
 from .ink import DASHES, look
-
-if TYPE_CHECKING:
-    from shapekeeper.compare import Comparison
 
 __all__ = ["Run", "runs_of", "sweeps"]
 
@@ -31,7 +28,8 @@ class Run:
         dash: Line style; members of a sweep differ by it.
         rows: Its part of the comparison's frame.
         final: The last row of each seed; empty if a seed diverged.
-        diverged: How many seeds diverged.
+        seeds: How many seeds there are.
+        diverged: How many of them diverged.
     """
 
     label: str
@@ -39,30 +37,35 @@ class Run:
     dash: Any
     rows: pd.DataFrame
     final: pd.DataFrame
+    seeds: int
     diverged: int
+
+    def mean(self, column: str) -> float:
+        """Mean over the seeds, at the end."""
+        return float(np.asarray(self.final[column], dtype=float).mean())
 
     @property
     def apology(self) -> str:
         """Why there are no numbers, or nothing."""
         if not self.diverged:
             return ""
-        first = self.rows.loc[self.rows["diverged"].astype(bool), "step"].min()
-        return f"diverged by step {first:g} in {self.diverged} of {self.rows.seed.nunique()} seeds"
+        first = self.rows.loc[self.rows["diverged"], "step"].min()
+        return f"diverged by step {first:g} in {self.diverged} of {self.seeds} seeds"
 
 
 def runs_of(comparison: Comparison, ax: Axes) -> list[Run]:
     """The runs of a comparison in its own order, as they look on an axes."""
     kinds = [type(s).__name__ for s in comparison.strategies.values()]
-    holds = comparison.summary()["holds"]
+    final = comparison.final()
     found, seen = [], dict.fromkeys(kinds, 0)
     for (label, strategy), kind in zip(comparison.strategies.items(), kinds, strict=True):
-        rows = comparison.frame[comparison.frame["strategy"] == label]
-        final = rows.sort_values("step").groupby("seed").tail(1)
-        diverged = int(final["diverged"].astype(bool).sum())
+        rows = comparison.frame.loc[comparison.frame["strategy"] == label]
+        last = final.loc[label]
+        diverged = int(last["diverged"].sum())
         dash = DASHES[seen[kind] % len(DASHES)] if kinds.count(kind) > 1 else "-"
-        style = look(strategy, ax, filled=holds[label] == "always")
-        final = final.iloc[:0] if diverged else final
-        found.append(Run(label, style, dash, rows, final, diverged))
+        style = look(strategy, ax, filled=comparison.holds(label) == "always")
+        last = last.iloc[:0] if diverged else last
+        found.append(Run(label, style, dash, rows, last, len(comparison.seeds), diverged))
         seen[kind] += 1
     return found
 
@@ -84,7 +87,7 @@ def sweeps(strategies: Mapping[str, Strategy]) -> list[dict[str, float]]:
 
 def _swept(members: Mapping[str, Strategy]) -> dict[str, float]:
     first = next(iter(members.values()))
-    if len(members) < 2 or not is_dataclass(first):
+    if len(members) < 2:
         return {}
     settings = [[getattr(s, f.name) for s in members.values()] for f in fields(first)]
     varied = [values for values in settings if any(v != values[0] for v in values)]

@@ -8,8 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from shapekeeper.regions import Pathway, RegionGraph
-
+from ..regions import Pathway, RegionGraph
 from .routes import bowed, routed, trimmed
 
 __all__ = ["Line", "Sketch", "strength"]
@@ -142,7 +141,9 @@ class Sketch:
     def hairs(self) -> dict[Line, np.ndarray]:
         """The other lines, with their points."""
         return {
-            line: bowed(*self.centers[[self.index(line.source), self.index(line.target)]], 0.08)
+            line: bowed(
+                self.centers[self.index(line.source)], self.centers[self.index(line.target)], 0.08
+            )
             for line in self.lines
             if line not in self.curves
         }
@@ -171,6 +172,7 @@ class Sketch:
             self.graph.regions, self.centers, self.radii, strict=True
         ):
             dock = radius + 46
-            spots.append(center + [[-dock * bool(region.input), 0], [dock * region.output, 0]])
+            ends = [[-dock * bool(region.input), 0], [dock * region.output, 0]]
+            spots.append(center + np.array(ends))
         low, high = np.concatenate(spots).min(0) - 6, np.concatenate(spots).max(0) + 6
         return low[0], high[0], high[1], low[1] - 24 * bool(self.columns)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axis import Axis
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.axis import Axis, XAxis
 
-from .ink import Ink, points
+from .ink import Ink, nudged, points
 
 __all__ = ["zero_log"]
 
@@ -33,7 +32,7 @@ def zero_log(axis: Axis, values: np.ndarray, lanes: float = 0.0) -> None:
         >>> [float(tick) for tick in ax.get_xticks()]
         [0.0, 0.01, 0.1, 1.0, 10.0]
     """
-    ax, across = axis.axes, axis.axis_name == "x"
+    ax, across = axis.axes, isinstance(axis, XAxis)
     length, positive = points(ax)[0 if across else 1], values[np.isfinite(values) & (values > 0)]
     if not len(positive):
         lanes = max(lanes, 0.3 * length)  # Nothing else to show.
@@ -50,12 +49,10 @@ def zero_log(axis: Axis, values: np.ndarray, lanes: float = 0.0) -> None:
     (ax.axvspan if across else ax.axhspan)(start, end, color=Ink.of(ax).shelf, lw=0, zorder=0)
     ticks = range(low, high + 1, max(1, round((high - low) / (6 if across else 4))))
     axis.set_ticks([0.0, *(10.0**power for power in ticks)], ["exactly 0", *map(_power, ticks)])
-    middle = -lanes / 2 / 72  # The word stands under the middle of the shaded part.
+    middle = -lanes / 2  # The word stands under the middle of the shaded part.
     shift = (middle, 0) if across else (0, middle)
     word = axis.get_majorticklabels()[0]
-    word.set_transform(
-        word.get_transform() + ScaledTranslation(*shift, ax.get_figure().dpi_scale_trans)
-    )
+    word.set_transform(nudged(ax, *shift, base=word.get_transform()))
 
 
 def _decades(positive: np.ndarray) -> tuple[int, int]:

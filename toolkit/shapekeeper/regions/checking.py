@@ -225,19 +225,21 @@ def _why(graph: RegionGraph, region: Region) -> str:
 
 def notes(graph: RegionGraph) -> tuple[Problem, ...]:
     """What is allowed, but perhaps not meant: regions without effect."""
-    drawing = arrows(graph)
-    heard = _reached(drawing, (region.name for region in graph.regions if region.input))
-    outputs = (region.name for region in graph.regions if region.output)
-    useful = _reached(drawing.reverse(copy=False), outputs)
-    return (
-        *(
-            Problem(f"No input reaches “{r.name}”.", "It runs on its bias alone.", (r.name,))
-            for r in graph.regions
-            if r.name not in heard and not r.output
-        ),
-        *(
-            Problem(f"“{r.name}” reaches no output.", "Nobody listens to it.", (r.name,))
-            for r in graph.regions
-            if r.name not in useful
-        ),
-    )
+    return (*_unheard(graph), *_unheeded(graph))
+
+
+def _unheard(graph: RegionGraph) -> Iterator[Problem]:
+    inputs = [region.name for region in graph.regions if region.input]
+    reached = _reached(arrows(graph), inputs)
+    for region in graph.regions:
+        if inputs and region.name not in reached and not region.output:
+            message = f"No input reaches “{region.name}”."
+            yield Problem(message, "It runs on its bias alone.", (region.name,))
+
+
+def _unheeded(graph: RegionGraph) -> Iterator[Problem]:
+    outputs = [region.name for region in graph.regions if region.output]
+    useful = _reached(arrows(graph).reverse(copy=False), outputs)
+    for name in graph.names:
+        if outputs and name not in useful:
+            yield Problem(f"“{name}” reaches no output.", "Nobody listens to it.", (name,))

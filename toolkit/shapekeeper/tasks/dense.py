@@ -19,6 +19,7 @@ def dense_network(
     out_features: int,
     activation: Callable[[Tensor], Tensor] = torch.relu,
     steps: int | None = None,
+    drawing: int = 0,
 ) -> RegionNetwork:
     """A region network in the dense layout whose closed weights are drawn like all others.
 
@@ -32,6 +33,8 @@ def dense_network(
         out_features: Numbers to answer with.
         activation: What each unit does to its sum.
         steps: As in `compile_network`.
+        drawing: Which random draw of the wires within densities below 1; the network's
+            constraints are those of this one.
 
     Returns:
         A new network.
@@ -54,5 +57,6 @@ def dense_network(
         steps=steps,
         activation=activation,
     )
+    net.constraints = {"weight": graph.connections(drawing)}
     net.reset_parameters(seed)
     return net

@@ -1,6 +1,6 @@
 """Real handwritten digits, read by a network whose wiring is drawn."""
 
-from functools import cache, partial
+from functools import partial
 
 import torch
 from sklearn.datasets import load_digits
@@ -17,7 +17,6 @@ __all__ = ["banded_brain", "digit_images", "digits"]
 TRAIN, VALIDATION = 1000, 200
 
 
-@cache
 def digit_images() -> dict[str, Pair]:
     """The 1797 handwritten digits that come with scikit-learn, cut in three.
 
@@ -112,6 +111,7 @@ def digits(graph: RegionGraph | None = None, *, steps: int | None = None, drawin
         in_features=64,
         out_features=10,
         steps=steps,
+        drawing=drawing,
     )
     return Task(
         "digits",

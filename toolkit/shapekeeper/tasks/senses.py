@@ -74,8 +74,7 @@ def senses_best(noise: float = 0.5) -> float:
 def eye_and_ear() -> RegionGraph:
     """Eye and ear, apart from each other, an association region, and a motor region that answers.
 
-    The association region also hears the go signal, and the motor region talks back to it: the
-    loop makes this a network that runs in time.
+    The association region also hears the go signal, and the motor region talks back to it.
 
     Returns:
         A graph with a loop, with positions.
@@ -142,6 +141,8 @@ def senses(graph: RegionGraph | None = None, *, noise: float = 0.5, delay: int =
         loss=_loss_at_the_end,
         metric=_accuracy_at_the_end,
         constraints={"weight": wiring.connections()},
+        batch_size=64,
+        optimizer=partial(torch.optim.Adam, lr=5e-3),
     )
 
 

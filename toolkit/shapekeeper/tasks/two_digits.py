@@ -82,11 +82,12 @@ def two_digits(
         in_features=2 * PIXELS,
         out_features=2 * CLASSES,
         steps=steps,
+        drawing=drawing,
     )
     return Task(
         "two digits",
         model=model,
-        data=Data(**{part: _pairs(part, count) for part, count in PAIRS.items()}),
+        data=Data(**{part: _pairs(part, *pair) for part, pair in digit_images().items()}),
         loss=_both_losses,
         metric=_both_accuracies,
         constraints={
@@ -97,10 +98,9 @@ def two_digits(
     )
 
 
-def _pairs(part: str, count: int) -> Pair:
-    images, labels = digit_images()[part]
+def _pairs(part: str, images: Tensor, labels: Tensor) -> Pair:
     rng = generator(0, f"two digits/{part}")
-    chosen = torch.randint(len(labels), (count, 2), generator=rng)
+    chosen = torch.randint(len(labels), (PAIRS[part], 2), generator=rng)
     return images[chosen].flatten(1), labels[chosen]
 
 

@@ -54,6 +54,17 @@ function without(graph, keys) {
   };
 }
 
+/** Whether a graph can be drawn at all. What is wrong with it is for Python to say. */
+function isWellFormed({ regions, pathways }) {
+  const names = new Set(regions.map((r) => r.name));
+  const isShare = (density) => typeof density === "number" && density > 0 && density <= 1;
+  return (
+    names.size === regions.length && new Set(pathways.map(pathKey)).size === pathways.length &&
+    regions.every((r) => Number.isInteger(r.size) && r.size > 0 && isShare(r.density)) &&
+    pathways.every((p) => p.source !== p.target && names.has(p.source) && names.has(p.target) && isShare(p.density))
+  );
+}
+
 function freeName(graph) {
   const taken = new Set(graph.regions.map((r) => r.name));
   let number = graph.regions.length + 1;
@@ -65,27 +76,25 @@ function freeName(graph) {
 
 /** A density as it is written on a chip: two digits, more only where two would say nothing. */
 function densityText(density) {
-  if (typeof density !== "number") return String(density);
   return density >= 0.005 ? density.toFixed(2) : density.toPrecision(1);
 }
-
-/** A density as a number from 0 to 1, whatever was typed. */
-const share = (density) => clamp(0, Number(density) || 0, 1);
 
 /** The graph with everything that is looked up again and again. */
 function readScene(graph) {
   const style = mapStyle(graph.regions.length);
   const regions = new Map(graph.regions.map((region) => [region.name, region]));
   const paths = new Map(graph.pathways.map((path) => [pathKey(path), path]));
-  const into = (name) => graph.pathways.filter((p) => p.target === name);
-  const outOf = (name) => graph.pathways.filter((p) => p.source === name);
+  // large maps leave out what was never tested: 34 dashed lines would hide 77 known ones
+  const shown = (path) => path && (path.known || !style.merged);
+  const into = (name) => graph.pathways.filter((p) => p.target === name && shown(p));
+  const outOf = (name) => graph.pathways.filter((p) => p.source === name && shown(p));
   const back = (path) => paths.get(pathKey({ source: path.target, target: path.source }));
   const absent = new Set(graph.tested_absent.map(([source, target]) => pathKey({ source, target })));
   const counted = graph.pathways.some((p) => p.evidence);
   const most = Math.max(2, ...graph.pathways.map((p) => p.evidence?.[0] ?? 0));
   /** From 0 to 1: how much stands behind a pathway, entries where they were counted, else density. */
-  const strength = (p) => (counted ? Math.log2(1 + (p.evidence?.[0] ?? 0)) / Math.log2(1 + most) : share(p.density));
-  return { graph, style, regions, paths, into, outOf, back, absent, counted, strength };
+  const strength = (p) => (counted ? Math.log2(1 + (p.evidence?.[0] ?? 0)) / Math.log2(1 + most) : p.density);
+  return { graph, style, regions, paths, shown, into, outOf, back, absent, counted, strength };
 }
 
 function regionLabel(scene, region, selected) {
@@ -103,8 +112,9 @@ function cellState(scene, target, source) {
   if (target === source) return "inside";
   const key = pathKey({ source, target });
   const path = scene.paths.get(key);
-  if (path) return path.known ? "found" : "untested";
+  if (path?.known) return "found";
   if (scene.absent.has(key)) return "absent";
+  if (path && !scene.absent.size) return "untested";
   return scene.absent.size ? "unsettled" : "closed";
 }
 
@@ -143,7 +153,7 @@ class RegionGraphView {
     this.bows = new Map();
     this.trial = null; // the graph as it would be if the gesture that is going on ended here
     this.pointers = new Map();
-    this.ui = { active: null, hover: null, kept: null, gesture: null, editing: false, open: false, dismissed: null };
+    this.ui = { active: null, hover: null, kept: null, cell: null, gesture: null, editing: false, open: false, dismissed: null };
     this.frame = frame({
       testid: "region-graph-editor", title: "Region graph", keys: HELP,
       make: [button("add-region", { label: "Region", name: "region", title: "New region (N)" }),
@@ -189,7 +199,9 @@ class RegionGraphView {
     on(canvas, "focusin", (e) => this.focused(e.target));
     on(canvas, "focusout", () => this.frame.root.classList.remove("sk-in-canvas"));
     on(root, "keydown", (e) => this.frameKey(e));
-    on(root, "focusin", () => (this.talk.speaker = this));
+    on(root, "pointerdown", () => this.markKeys(false), { capture: true });
+    on(root, "keydown", () => this.markKeys(true), { capture: true });
+    on(root, "focusin", (e) => this.entered(e));
     const { model } = this;
     model.on("change:value", () => this.later());
     model.on("change:messages", () => this.later());
@@ -200,6 +212,18 @@ class RegionGraphView {
     this.talk.watchers.add(this.busy);
     this.talk.speaker ??= this;
     this.heard = model.get("facts").said?.id;
+  }
+
+  /** Focus rings in the drawing are for the keyboard; a click does not call for one. */
+  markKeys(used) {
+    this.frame.root.classList.toggle("sk-by-keys", used);
+    this.pressing = !used;
+  }
+
+  entered({ relatedTarget }) {
+    this.talk.speaker = this;
+    if (!this.pressing && !this.frame.root.contains(relatedTarget)) this.markKeys(true);
+    this.pressing = false;
   }
 
   close() {
@@ -240,8 +264,11 @@ class RegionGraphView {
 
   // State
 
+  /** The graph that is drawn; an edit that Python will refuse is never drawn. */
   get graph() {
-    return this.trial ?? this.model.get("value");
+    const value = this.model.get("value");
+    if (isWellFormed(value)) this.good = value;
+    return this.trial ?? this.good;
   }
 
   get dead() {
@@ -278,7 +305,7 @@ class RegionGraphView {
 
   circles() {
     const { regions, style } = this.scene;
-    return new Map([...regions].map(([name, r]) => [name, { ...this.place(name), r: style.radius(Math.max(1, Number(r.size) || 1)) }]));
+    return new Map([...regions].map(([name, r]) => [name, { ...this.place(name), r: style.radius(r.size) }]));
   }
 
   commit(graph, selected) {
@@ -321,8 +348,7 @@ class RegionGraphView {
   drawBar() {
     const { graph } = this;
     const { undo, redo } = this.model.get("facts");
-    this.frame.fact.textContent = graph.regions.length
-      ? `${plural(graph.regions.length, "region")}, ${plural(graph.pathways.length, "pathway")}` : "empty";
+    this.frame.fact.textContent = this.countWords();
     const bar = (cmd) => this.frame.bar.querySelector(`[data-cmd="${cmd}"]`);
     const enable = (cmd, can) => setAttributes(bar(cmd), { "aria-disabled": can ? null : "true" });
     enable("undo", undo && !this.dead);
@@ -336,18 +362,20 @@ class RegionGraphView {
     setAttributes(bar("redo"), { title: redo ? `Redo: ${redo} (Ctrl Shift Z)` : "Nothing to redo" });
   }
 
+  countWords() {
+    const { regions, pathways } = this.graph;
+    const untested = pathways.filter((p) => !p.known).length;
+    if (!regions.length) return "empty";
+    return `${plural(regions.length, "region")}, ${plural(pathways.length - untested, "pathway")}${untested ? `, ${untested} never tested` : ""}`;
+  }
+
   drawCanvas() {
     const isMap = this.mode === "map";
-    const { graph } = this;
     this.frame.root.dataset.mode = this.mode;
     this.world.toggleAttribute("hidden", !isMap);
     this.grid.toggleAttribute("hidden", !isMap);
     this.cells.toggleAttribute("hidden", isMap);
-    const what = `${plural(graph.regions.length, "region")}, ${plural(graph.pathways.length, "pathway")}`;
-    setAttributes(this.svg, {
-      "aria-roledescription": isMap ? "region map" : "region matrix",
-      "aria-label": graph.regions.length ? what : "empty",
-    });
+    setAttributes(this.svg, { "aria-roledescription": isMap ? "region map" : "region matrix", "aria-label": this.countWords() });
     if (isMap) this.drawMap();
     else this.drawMatrix();
     this.rove();
@@ -399,8 +427,7 @@ class RegionGraphView {
   routed() {
     const { scene, placed } = this;
     const same = (name) => JSON.stringify(this.routedCircles?.get(name)) === JSON.stringify(placed.get(name));
-    const known = scene.graph.pathways.filter((p) => scene.regions.has(p.source) && scene.regions.has(p.target));
-    const lines = known.map((path) => this.lineOf(path));
+    const lines = scene.graph.pathways.map((path) => this.lineOf(path));
     const drawn = lines.filter((line) => !line.mirror && line.prominent);
     const still = drawn.filter(({ key, from, to }) => this.bows.has(key) && ((same(from) && same(to)) || this.trial));
     const kept = still.length * 2 >= drawn.length ? new Map(still.map(({ key }) => [key, this.bows.get(key)])) : new Map();
@@ -409,8 +436,8 @@ class RegionGraphView {
     this.bows = this.trial ? compute() : this.talk.remembered(drawing, compute);
     if (!this.trial) this.routedCircles = placed;
     for (const line of lines) {
-      const bow = line.mirror ? -(this.bows.get(line.mirror) ?? 0) : (this.bows.get(line.key) ?? 0.06);
-      line.whole = curve(placed.get(line.from), placed.get(line.to), bow);
+      const bow = this.bows.get(line.mirror ?? line.key) ?? 0.06;
+      line.whole = curve(placed.get(line.from), placed.get(line.to), line.mirror ? -bow : bow);
     }
     return lines;
   }
@@ -418,10 +445,11 @@ class RegionGraphView {
   lineOf(path) {
     const { scene } = this;
     const key = pathKey(path);
-    const back = scene.back(path);
+    const other = scene.back(path);
+    const back = scene.shown(path) && scene.shown(other) ? other : null;
     const mirror = scene.style.merged && back && scene.graph.pathways.indexOf(back) < scene.graph.pathways.indexOf(path) ? pathKey(back) : null;
     const twin = Boolean(scene.style.chips && back);
-    const prominent = scene.style.strongest === undefined || this.strongest(path, scene.style.strongest) || (back && this.strongest(back, scene.style.strongest));
+    const prominent = scene.shown(path) && (scene.style.strongest === undefined || this.strongest(path, scene.style.strongest) || (back && this.strongest(back, scene.style.strongest)));
     return { key, path, from: path.source, to: path.target, back, mirror, twin, prominent };
   }
 
@@ -476,21 +504,23 @@ class RegionGraphView {
     const [inA, inB] = [new Set(a), new Set(b)];
     const number = this.scene.graph.pathways.filter((p) => (inA.has(p.source) && inB.has(p.target)) || (inB.has(p.source) && inA.has(p.target))).length;
     if (!number) return [];
-    const middle = { x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 };
-    return [s("path", { class: "sk-bundle", d: `M${round(from.x)} ${round(from.y)}L${round(to.x)} ${round(to.y)}`, "stroke-width": round(1 + Math.log2(number)) }),
-      s("text", { class: "sk-small sk-halo", x: middle.x, y: middle.y + 4 }, number)];
+    const whole = curve(from, to, 0.16);
+    const free = (p) => Math.min(...[...this.placed.values()].map((circle) => distance(circle, p) - circle.r));
+    const middle = [0.5, 0.4, 0.6, 0.3, 0.7].map((t) => pointAt(whole, t)).reduce((p, q) => (free(p) < 12 && free(q) > free(p) ? q : p));
+    return [s("path", { class: "sk-bundle", d: curveText(whole), "stroke-width": round(1 + 0.6 * Math.log2(number)) }),
+      s("text", { class: "sk-small sk-halo sk-bundle-count", x: round(middle.x), y: round(middle.y + 4) }, number)];
   }
 
   width(path) {
     const { style, strength, counted } = this.scene;
-    if (style.chips) return path.known ? 1.5 + 4 * share(path.density) : 1.5;
+    if (style.chips) return path.known ? 1.5 + 4 * path.density : 1.5;
     return counted ? 1 + 0.28 * Math.log2(Math.max(1, path.evidence?.[0] ?? 1)) : 1 + 1.6 * strength(path);
   }
 
   /** How strongly a merged line is inked: by weight, long ones paler. */
   ink(line) {
     if (this.scene.style.chips) return 1;
-    if (!line.prominent) return 0.08;
+    if (!line.prominent) return this.scene.shown(line.path) && !this.scene.style.groups ? 0.08 : 0;
     const length = distance(line.whole.a, line.whole.b);
     const strength = Math.max(this.scene.strength(line.path), line.back ? this.scene.strength(line.back) : 0);
     return (0.42 + 0.5 * strength) * (length > 300 ? 0.72 : length > 180 ? 0.86 : 1);
@@ -530,9 +560,9 @@ class RegionGraphView {
     placeChips(lines, this.placed);
     const items = lines.map((line) => [`c:${line.key.slice(2)}`, line]);
     keyed(layers.chips, items, () => s("g", { class: "sk-chip", "aria-hidden": "true" }, s("rect", { class: "sk-hit" }), s("rect", { rx: 3 }), s("text", { y: 4 })), (g, line) => {
-      const wide = Math.max(24, line.width);
+      const wide = Math.max(25, line.width);
       setAttributes(g, { transform: `translate(${round(line.chip.x)} ${round(line.chip.y)})`, class: `sk-chip ${selected.includes(line.key) ? "sk-selected" : ""} ${line.path.known ? "" : "sk-untested"}` });
-      setAttributes(g.children[0], { x: -wide / 2, width: wide, y: -12, height: 24 });
+      setAttributes(g.children[0], { x: -wide / 2, width: wide, y: -12.5, height: 25 });
       setAttributes(g.children[1], { x: -line.width / 2, width: line.width, y: -9, height: 18 });
       if (g.children[2].textContent !== chipText(line.path)) g.children[2].textContent = chipText(line.path);
     });
@@ -541,7 +571,7 @@ class RegionGraphView {
   drawRegions(selected) {
     const culprits = this.culprits();
     const { scene, placed, layers } = this;
-    const beside = scene.style.beside ? placeNames([...scene.regions.keys()], placed, 11) : null;
+    const beside = scene.style.beside ? this.namesBeside() : null;
     const named = this.namedRegions();
     keyed(layers.regions, [...scene.regions].map(([name, region]) => [regionKey(name), region]),
       () => s("g", { role: "button", tabindex: -1 }),
@@ -554,6 +584,17 @@ class RegionGraphView {
         });
         g.replaceChildren(...this.regionParts(region, beside?.get(region.name), culprits));
       });
+  }
+
+  namesBeside() {
+    const { scene, placed } = this;
+    const dock = (name, side) => {
+      const { x, y, r } = placed.get(name);
+      return curve({ x: x + side * r, y }, { x: x + side * (r + 18), y }, 0);
+    };
+    const docks = scene.graph.regions.flatMap(({ name, input, output }) => [input && dock(name, -1), output && dock(name, 1)]).filter(Boolean);
+    const lines = this.lines.filter((line) => line.prominent).map((line) => line.whole);
+    return placeNames([...scene.regions.keys()], placed, 11, [...lines, ...docks]);
   }
 
   /** With very many regions only the largest are named at rest; null names them all. */
@@ -570,24 +611,31 @@ class RegionGraphView {
   regionParts(region, beside, culprits) {
     const { r } = this.placed.get(region.name);
     const inner = region.density < 1 && innerRing(r, region.density);
+    const angles = this.lineAngles(region.name);
+    const above = angles.filter((a) => Math.sin(a) > 0.6).length > angles.filter((a) => Math.sin(a) < -0.6).length;
     const parts = [
-      s("circle", { class: "sk-hit", r: Math.max(r, 12) }), s("circle", { class: "sk-ring", r: r + 5 }), s("circle", { class: "sk-disc", r }),
-      inner, ...dockingArrows(region, r, this.scene.style.chips), ...regionText(region, r, this.scene.style, beside)];
+      s("circle", { class: "sk-hit", r: Math.max(r, 12.5) }), s("circle", { class: "sk-ring", r: r + 5 }), s("circle", { class: "sk-disc", r }),
+      inner, ...dockingArrows(region, r, this.scene.style.chips), ...regionText(region, r, this.scene.style, beside, above)];
     if (culprits.has(region.name)) parts.push(badge(0.7 * r, -0.72 * r));
-    return [...parts.filter(Boolean), this.handle(region.name, r)];
+    return [...parts.filter(Boolean), this.handle(region, r, angles)];
   }
 
-  /** The handle sits where the fewest lines are. */
-  handle(name, r) {
+  /** The directions in which lines touch a region. */
+  lineAngles(name) {
     const { x, y } = this.placed.get(name);
-    const region = this.scene.regions.get(name);
     const ends = this.lines.flatMap((line) => [line.from === name && line.shape.leave, line.to === name && line.shape.arrive]).filter(Boolean);
-    const angles = ends.map((p) => Math.atan2(p.y - y, p.x - x));
-    const angle = widestGap([...angles, ...(region.input ? [Math.PI] : []), ...(region.output || !ends.length ? [region.output ? 0 : Math.PI] : [])]);
+    return ends.map((p) => Math.atan2(p.y - y, p.x - x));
+  }
+
+  /** The handle sits in the widest gap between the lines; on a region of its own at the right. */
+  handle({ name, input, output }, r, angles) {
+    const docks = [input && Math.PI, output && 0].filter((angle) => angle !== false);
+    const taken = [...angles, ...docks];
+    const angle = widestGap(taken.length ? taken : [Math.PI]);
     const small = r < 28;
     const reach = small ? r + 9 : r;
     return s("g", { class: "sk-handle", "data-key": `h:${name}`, transform: `translate(${round(reach * Math.cos(angle))} ${round(reach * Math.sin(angle))})`, "aria-hidden": "true" },
-      s("circle", { class: "sk-hit", r: 12 }), s("circle", { class: "sk-knob", r: small ? 8 : 12 }),
+      s("circle", { class: "sk-hit", r: 12.5 }), s("circle", { class: "sk-knob", r: small ? 8 : 12 }),
       s("path", { transform: small ? "scale(.7)" : null, d: "M-5 0H5M1-4 5 0 1 4" }));
   }
 
@@ -625,7 +673,7 @@ class RegionGraphView {
     const [only, ...more] = this.selected;
     if (only) return !more.length && only.startsWith("r:") ? only.slice(2) : null;
     if (hover && scene.regions.has(hover)) return hover;
-    return this.svg.contains(document.activeElement) && active?.startsWith("r:") && this.node(active)?.matches(":focus-visible") ? active.slice(2) : null;
+    return this.svg.contains(document.activeElement) && active?.startsWith("r:") && this.frame.root.matches(".sk-by-keys") ? active.slice(2) : null;
   }
 
   /** Classes only, and the few strands of one region: the map itself is not redrawn. */
@@ -633,12 +681,13 @@ class RegionGraphView {
     const name = this.mode === "map" ? this.focusName() : null;
     const { scene, placed, layers, lines } = this;
     this.frame.root.classList.toggle("sk-faded", Boolean(name));
-    const own = name ? lines.filter((line) => line.from === name || line.to === name) : [];
+    const own = name ? lines.filter((line) => scene.shown(line.path) && (line.from === name || line.to === name)) : [];
     const near = new Set(own.flatMap((line) => [line.from, line.to]).concat(name ?? []));
     for (const g of layers.regions.children) g.classList.toggle("sk-near", near.has(g.dataset.key.slice(2)));
     const picked = scene.style.merged ? this.selected.filter((key) => scene.paths.has(key)) : [];
     const strand = (line, kind) => {
-      const whole = line.back && scene.style.merged ? shifted(line.whole, 2.6) : line.whole;
+      const course = line.prominent ? line.whole : this.clearCourse(line);
+      const whole = line.back && scene.style.merged ? shifted(course, 2.6) : course;
       const bar = scene.regions.get(line.from).sign === -1;
       const shape = arrow(whole, placed.get(line.from).r + (kind === "sk-picked" ? 0 : 1), placed.get(line.to).r + 1, 2, { bar });
       return s("g", { class: kind }, s("path", { class: "sk-line", d: shape.line, "stroke-width": 2 }), s("path", { class: "sk-head", d: shape.head }));
@@ -646,6 +695,13 @@ class RegionGraphView {
     layers.strands.replaceChildren(
       ...own.map((line) => strand(line, line.to === name ? "sk-into" : "sk-out-of")),
       ...lines.filter((line) => picked.includes(line.key)).map((line) => strand(line, "sk-picked")));
+  }
+
+  /** A line that shows only in focus keeps clear of regions, not of other lines. */
+  clearCourse({ from, to }) {
+    const [a, b] = from < to ? [from, to] : [to, from]; // one course for both directions
+    const bow = chooseBows([{ key: "", from: a, to: b }], this.placed, new Map(), false).get("");
+    return curve(this.placed.get(from), this.placed.get(to), a === from ? bow : -bow);
   }
 
   hover(name) {
@@ -672,13 +728,13 @@ class RegionGraphView {
     const label = clamp(24, Math.max(...names.map((name) => textWidth(name, text + 1))) + 10, 110);
     const side = cell * names.length;
     const width = Math.max(CANVAS.width, side + label + 32);
-    const height = Math.max(CANVAS.height, side + label + 40);
+    const height = Math.max(CANVAS.height, side + label + 30);
     return { names, cell, text, label, width, height, left: Math.max(label + 16, (width - side + label) / 2 - 8), top: Math.max(label + 24, (height - side + label) / 2 - 4) };
   }
 
   drawMatrix() {
     const plan = (this.plan = this.matrixPlan());
-    const big = plan.width > CANVAS.width || plan.height > CANVAS.height;
+    const big = plan.width > CANVAS.width || plan.height > CANVAS.height; // then the canvas scrolls
     setAttributes(this.svg, { viewBox: `0 0 ${plan.width} ${plan.height}`, style: big ? `width:${plan.width}px;height:${plan.height}px` : null });
     let [labels, grid] = this.cells.children;
     if (!grid) this.cells.append((labels = s("g", {})), (grid = s("g", {})));
@@ -723,7 +779,7 @@ class RegionGraphView {
     layer.replaceChildren(...bands, ...rows, ...columns, ...corner);
   }
 
-  /** [target, source] of the cell in focus, else of the selected pathway or region. */
+  /** [target, source] of the cell in focus, else of what is selected, else of the closed cell. */
   cursor() {
     const node = this.ui.active?.startsWith("m:") && this.node(this.ui.active);
     const cell = node && this.svg.contains(document.activeElement) ? this.cellOf(this.ui.active) : null;
@@ -731,7 +787,8 @@ class RegionGraphView {
     const [key] = this.selected;
     const path = this.scene.paths.get(key);
     if (path) return [path.target, path.source];
-    return key ? [key.slice(2), key.slice(2)] : this.ui.active?.startsWith("m:") ? this.cellOf(this.ui.active) : null;
+    if (key) return [key.slice(2), key.slice(2)];
+    return this.ui.cell?.every((name) => this.scene.regions.has(name)) ? this.ui.cell : null;
   }
 
   cellOf(key) {
@@ -755,6 +812,7 @@ class RegionGraphView {
   goToCell(target, source) {
     const path = this.scene.paths.get(pathKey({ source, target }));
     const key = `m:${target}<${source}`;
+    this.ui.cell = [target, source];
     this.select(path ? [pathKey(path)] : target === source ? [regionKey(source)] : [], { focus: key });
   }
 
@@ -787,7 +845,7 @@ class RegionGraphView {
     const listed = this.mode === "map" && scene.style.merged && !this.ui.editing;
     if (key) return listed ? ["table", key.slice(2)] : ["region", scene.graph.regions.findIndex((r) => regionKey(r.name) === key)];
     const cell = this.mode === "matrix" && this.cursor();
-    if (cell) return ["cell", ...cell];
+    if (cell && cell[0] !== cell[1]) return ["cell", ...cell];
     return listed && this.focusName() ? ["table", this.focusName()] : ["whole"];
   }
 
@@ -847,8 +905,8 @@ class RegionGraphView {
     const hint = this.gestureHint();
     if (hint) return [{ kind: "plain", detail: "", ...hint }];
     const all = this.model.get("messages").filter((m) => !(m.refused && (m.refused === this.ui.dismissed || (m.field && this.field(m.field) && this.selected.includes(m.key)))));
-    const first = all.filter((m) => m.kind === "bad" || m.ways?.length);
-    const warnings = all.filter((m) => m.kind === "warn" && !m.ways?.length);
+    const warnings = all.filter((m) => m.kind === "warn");
+    const first = all.filter((m) => m.kind === "bad" || (m.ways?.length && m.kind !== "warn"));
     const local = this.localHint();
     const others = [...first, ...(local ? [local] : []), ...warnings];
     return others.length ? others : all.map((m) => ({ ...m, detail: `${m.detail} ${this.nextStep()}`.trim() }));
@@ -877,6 +935,7 @@ class RegionGraphView {
     if (scene.graph.regions.length > 0 && scene.graph.regions.length <= 2 && !scene.graph.pathways.length)
       return { kind: "plain", text: "Next: a pathway.", detail: "Drag the blue handle of a region to another one, or to free ground." };
     const name = this.focusName();
+    if (!name && scene.style.merged && scene.graph.note) return { kind: "plain", text: scene.graph.note, detail: "Point at a region to see only its own pathways." };
     if (!name) return null;
     const text = `${name}: ${plural(scene.into(name).length, "pathway")} in, ${scene.outOf(name).length} out.`;
     const kept = this.ui.kept === name || this.selected.includes(regionKey(name));
@@ -974,7 +1033,7 @@ class RegionGraphView {
   }
 
   toggleExamples(pressed) {
-    const list = pressed.nextElementSibling;
+    const list = this.frame.panel.querySelector(".sk-list");
     list.hidden = !list.hidden;
     setAttributes(pressed, { "aria-expanded": !list.hidden });
   }
@@ -1400,8 +1459,8 @@ class RegionGraphView {
 
   escape() {
     if (this.ui.gesture) return this.cancelGesture();
-    if (this.ui.kept || this.selected.length) {
-      this.ui.kept = null;
+    if (this.ui.kept || this.ui.cell || this.selected.length) {
+      this.ui.kept = this.ui.cell = null;
       return this.select([], { focus: this.ui.active });
     }
     return this.frame.root.focus({ preventScroll: true });
@@ -1489,7 +1548,7 @@ function ghosts() {
 
 function innerRing(r, density) {
   const ring = 2 * Math.PI * (r - 5);
-  return s("circle", { class: "sk-inner", r: r - 5, "stroke-dasharray": `${round(ring * share(density))} ${round(ring)}`, transform: "rotate(-90)" });
+  return s("circle", { class: "sk-inner", r: r - 5, "stroke-dasharray": `${round(ring * density)} ${round(ring)}`, transform: "rotate(-90)" });
 }
 
 function dockingArrows({ input, output }, r, worded) {
@@ -1497,18 +1556,18 @@ function dockingArrows({ input, output }, r, worded) {
   const dock = (from, to, word) => {
     const head = headText({ x: to, y: 0 }, { x: from, y: 0 }, 8);
     return s("g", { class: "sk-dock" }, s("path", { d: `M${from} 0H${to - 5}`, class: "sk-dock-line" }), s("path", { d: head, class: "sk-dock-head" }),
-      worded && s("text", { x: (from + to) / 2 - (from < 0 ? 1 : -1), y: -8, class: "sk-small" }, word));
+      worded && s("text", { x: from < 0 ? to - 2 : from + 2, y: -8, class: `sk-small ${from < 0 ? "sk-end" : "sk-start"}` }, word));
   };
   return [input && dock(-r - 3 - reach, -r - 3, "input"), output && dock(r + 3, r + 3 + reach, "output")];
 }
 
-function regionText({ name, size, input }, r, style, beside) {
+function regionText({ name, size }, r, style, beside, above) {
   const shown = [...name].length > 22 ? `${[...name].slice(0, 21).join("")}…` : name;
   if (beside) return [s("text", { class: "sk-name sk-halo sk-beside", x: beside.dx, y: beside.dy, "text-anchor": beside.anchor, "font-size": 11 }, shown)];
   const font = style.chips ? 13 : 12;
-  const inside = textWidth(shown, font, true) < 2 * r - 6;
+  const inside = textWidth(shown, font, true) < 2 * r - (style.chips ? 6 : 2);
   const units = style.chips && s("text", { class: "sk-units", y: inside ? 15 : 4 }, plural(size, "unit"));
-  const label = s("text", { class: inside ? "sk-name" : "sk-name sk-halo", y: inside ? (style.chips ? 0 : 4) : r + font + 3, "font-size": font }, shown);
+  const label = s("text", { class: inside ? "sk-name" : "sk-name sk-halo", y: inside ? (style.chips ? 0 : 4) : above ? -r - 6 : r + font + 3, "font-size": font }, shown);
   return [units, label];
 }
 
@@ -1525,8 +1584,7 @@ function cellMark(state, cell, shade) {
   const box = (inset, attributes) => s("rect", { x: inset, y: inset, width: cell - 2 * inset, height: cell - 2 * inset, rx: 2, ...attributes });
   if (state === "found") return [box(gap, { class: "sk-fill", "fill-opacity": round(shade * 100) / 100 })];
   if (state === "inside") return [box(gap, { class: "sk-fill", "fill-opacity": 0.92 })];
-  if (state === "untested") return [box(gap + 1, { class: "sk-open-box" }), cell >= 20 && s("text", { x: cell / 2, y: cell / 2 + 4, class: "sk-small" }, "?")].filter(Boolean);
-  if (state === "unsettled") return [box(Math.max(gap + 1, cell * 0.16), { class: "sk-open-box" })];
+  if (state === "untested" || state === "unsettled") return [box(Math.max(gap + 1, cell * 0.16), { class: "sk-open-box" })];
   if (state === "absent") return [s("circle", { class: "sk-fill", cx: cell / 2, cy: cell / 2, r: cell > 16 ? 1.8 : 1.2 })];
   return [box(gap + 1, { class: "sk-blank" })];
 }
@@ -1541,7 +1599,7 @@ function matrixLegend({ scene }) {
   return h("section", {}, h("h4", {}, "Reading the matrix"), h("ul", { class: "sk-legend" },
     legendRow("found", 0.6, counted ? "pathway; stronger: more entries" : "pathway; stronger: denser"), legendRow("inside", 0.9, "inside a region"),
     absent && legendRow("absent", 0, "tested, none found: closed"), absent && legendRow("unsettled", 0, "not settled: closed"),
-    untested && legendRow("untested", 0, "never tested: closed")));
+    untested && !absent && legendRow("untested", 0, "never tested: closed")));
 }
 
 const matrixKeys = () => keyList([["next cell", ["←", "↑", "→", "↓"]], ["open or close", ["Space"]], ["density", ["−", "+"]]]);
@@ -1554,7 +1612,7 @@ const keyList = (rows, title) => h("section", {}, title && h("p", { class: "sk-c
 function maskPicture({ scene, graph, selected, model }, side, names = false) {
   const { open, total } = model.get("facts");
   const label = names ? clamp(20, Math.max(...graph.regions.map((r) => textWidth(r.name, 11))) + 8, 90) : 0;
-  const sizes = graph.regions.map((r) => Math.max(1, Number(r.size) || 1));
+  const sizes = graph.regions.map((r) => r.size);
   const sum = sizes.reduce((a, b) => a + b, 0);
   const box = side - label;
   const starts = new Map(graph.regions.map((r, i) => [r.name, { at: (sizes.slice(0, i).reduce((a, b) => a + b, 0) / sum) * box, long: (sizes[i] / sum) * box }]));
@@ -1566,8 +1624,8 @@ function maskPicture({ scene, graph, selected, model }, side, names = false) {
     return s("rect", { class: `${kind} ${accent ? "sk-own" : ""}`, x: round(column.at + inset), y: round(row.at + inset),
       width: Math.max(0.5, round(column.long - 2 * inset)), height: Math.max(0.5, round(row.long - 2 * inset)), "fill-opacity": shade });
   };
-  const blocks = [...graph.regions.map((r) => block(r.name, r.name, "sk-fill", round((0.3 + 0.6 * share(r.density)) * 10) / 10)),
-    ...graph.pathways.filter((p) => starts.has(p.source) && starts.has(p.target)).map((p) => block(p.target, p.source, p.known ? "sk-fill" : "sk-open-box", p.known ? round((0.25 + 0.5 * scene.strength(p)) * 20) / 20 : null))];
+  const blocks = [...graph.regions.map((r) => block(r.name, r.name, "sk-fill", round((0.3 + 0.6 * r.density) * 10) / 10)),
+    ...graph.pathways.filter((p) => (p.known || !scene.absent.size)).map((p) => block(p.target, p.source, p.known ? "sk-fill" : "sk-open-box", p.known ? round((0.25 + 0.5 * scene.strength(p)) * 20) / 20 : null))];
   const outlines = [...marked].filter((name) => starts.has(name)).flatMap((name) => {
     const { at, long } = starts.get(name);
     return [s("rect", { class: "sk-outline", x: round(at), y: 0, width: round(long), height: box }), s("rect", { class: "sk-outline", x: 0, y: round(at), width: box, height: round(long) })];
@@ -1608,7 +1666,10 @@ function textField(view, { name, label, unit, read, take }) {
   let shown = "";
   const commit = () => {
     input.dirty = false;
-    if (input.value.trim() !== shown) take(input.value.trim());
+    const text = input.value.trim();
+    if (text === shown) return;
+    shown = text; // Enter commits, and leaving the field afterwards must not do it again
+    take(text);
   };
   const { on } = view.frame;
   on(input, "input", () => (input.dirty = true));
@@ -1681,34 +1742,35 @@ function emptyPanel(view) {
 }
 
 function factRows({ graph, scene }) {
-  const pairs = graph.pathways.filter((p) => scene.back(p)).length / 2;
+  const pairs = graph.pathways.filter((p) => p.known && scene.back(p)?.known).length / 2;
   const n = graph.regions.length;
   const open = n * (n - 1) - graph.pathways.filter((p) => p.known).length - graph.tested_absent.length;
   const untested = graph.pathways.filter((p) => !p.known).length;
-  const rows = [["Units", count(graph.regions.reduce((sum, r) => sum + (Number(r.size) || 0), 0))], ["Two-way pairs", pairs]];
+  const rows = [["Units", count(graph.regions.reduce((sum, r) => sum + r.size, 0))], ["Two-way pairs", pairs]];
   if (graph.tested_absent.length) rows.push(["Tested, none found", graph.tested_absent.length], ["Not settled", open]);
   else if (untested) rows.push(["Never tested", untested]);
   return rows.map(([label, value]) => h("div", { class: "sk-row" }, h("span", { class: "sk-text" }, label), h("span", { class: "sk-room" }), String(value)));
 }
 
 function wholePanel(view) {
-  const facts = h("section", {});
+  const facts = h("div", { class: "sk-facts" });
   const mask = h("section", {});
   const note = h("section", {});
   view.fresh.push(() => {
-    refresh(facts, [h("h4", {}, "Whole graph"), ...factRows(view)]);
+    refresh(facts, factRows(view));
     const { open, total } = view.model.get("facts");
     refresh(mask, [h("div", { class: "sk-row" }, h("h4", {}, "Mask"), h("span", { class: "sk-room" }), h("span", { class: "sk-caption" }, "row: to · column: from")),
       maskPicture(view, 240, view.graph.regions.length <= 16), h("p", { class: "sk-caption" }, `${count(open)} of ${count(total)} weights open (${total ? Math.round((100 * open) / total) : 0} %)`)]);
     const { merged } = view.scene.style;
     const reading = merged && view.mode === "map" ? `Two heads: a pair of pathways. Thicker: ${view.scene.counted ? "more database entries confirm it" : "denser"}.` : "";
-    refresh(note, [reading && h("p", { class: "sk-caption" }, reading)]);
-    note.hidden = !reading;
+    refresh(note, [reading, view.graph.note].filter(Boolean).map((text) => h("p", { class: "sk-caption" }, text)));
+    note.hidden = !note.firstChild;
   });
   const list = exampleList(view);
   list.hidden = true;
-  const examples = h("section", {}, h("button", { type: "button", class: "sk-button", "data-cmd": "examples", "aria-expanded": "false" }, h("span", {}, "Open an example …")), list);
-  return view.mode === "matrix" ? [facts, examples] : [facts, mask, note, examples];
+  const examples = h("button", { type: "button", class: "sk-button", "data-cmd": "examples", "aria-expanded": "false", title: "Open an example" }, h("span", {}, "Examples"));
+  const top = h("section", {}, head("Whole graph", examples), list, facts);
+  return view.mode === "matrix" ? [top] : [top, mask, note];
 }
 
 function regionPanel(view, index) {

@@ -69,7 +69,9 @@ const curveText = ({ a, c, b }) =>
 
 /** Line and head of an arrow along a curve between two circles; `half` keeps the target's half. */
 function arrow(whole, radiusA, radiusB, width, { half = false, bar = false, gap = 4 } = {}) {
-  const length = 5.5 + 2 * width;
+  const room = distance(whole.a, whole.b) - radiusA - radiusB;
+  gap = Math.min(gap, Math.max(1, room * 0.1));
+  const length = Math.min(5.5 + 2 * width, Math.max(4, (room - 2 * gap) * (half ? 0.42 : 0.6)));
   const start = half ? 0.5 : leaves(whole, "a", radiusA + gap);
   const tip = leaves(whole, "b", radiusB + gap);
   const neck = leaves(whole, "b", radiusB + gap + (bar ? 0 : 0.7 * length));
@@ -104,7 +106,7 @@ function barText(tip, before, reach) {
 
 const BOWS = Array.from({ length: 13 }, (_, i) => round((i - 6) * 9) / 100);
 const SLIGHT = [0.08, -0.08, 0.16, -0.16, 0.25, -0.25, 0.36, -0.36, 0.54, -0.54];
-const APART = [0.16, 0.22, 0.28, 0.36, 0.54];
+const APART = [0.16, 0.22, 0.28, 0.36, 0.54]; // of two lines that join one pair both ways
 
 /**
  * Bends lines so that they keep clear of foreign regions and of each other.
@@ -116,7 +118,9 @@ const APART = [0.16, 0.22, 0.28, 0.36, 0.54];
  */
 function chooseBows(lines, circles, kept, slight) {
   const bows = new Map(kept);
-  const choices = (line) => (line.twin ? APART : slight ? SLIGHT : BOWS);
+  // the chips of two lines that join one pair need 44 pixels between them
+  const apart = (line) => APART.map((bow) => Math.max(bow, 44 / length(line) + bow - APART[0]));
+  const choices = (line) => (line.twin ? apart(line) : slight ? SLIGHT : BOWS);
   const shape = (line, bow) => sampled(curve(circles.get(line.from), circles.get(line.to), bow));
   const length = (line) => distance(circles.get(line.from), circles.get(line.to));
   const free = lines.filter((line) => !kept.has(line.key)).sort((p, q) => length(p) - length(q));
@@ -143,6 +147,7 @@ function bowCost(points, line, circles, others) {
     if (key === line.from || key === line.to) continue;
     const near = Math.min(...points.map((p) => distance(p, circle)));
     if (near < circle.r + 7) cost += 60 + 2 * (circle.r + 7 - near);
+    else if (near < circle.r + 26) cost += 3 * (1 - (near - circle.r) / 26);
   }
   for (const p of points) if (p.x < 6 || p.x > 582 || p.y < 6 || p.y > 474) cost += 8;
   for (const other of others) cost += meeting(points, other);
@@ -191,8 +196,9 @@ function placeChips(lines, circles) {
   }
 }
 
-/** Where names beside small circles go: right, left, below or above, by the least overlap. */
-function placeNames(names, circles, size) {
+/** Where names beside small circles go: right, left, below or above, off circles, names and lines. */
+function placeNames(names, circles, size, lines) {
+  const points = lines.flatMap((whole) => sampled(whole, 16));
   const boxes = [...circles.values()].map((c) => ({ x: c.x - c.r, y: c.y - c.r, w: 2 * c.r, h: 2 * c.r }));
   const overlap = (p, q) =>
     Math.max(0, Math.min(p.x + p.w, q.x + q.w) - Math.max(p.x, q.x)) * Math.max(0, Math.min(p.y + p.h, q.y + q.h) - Math.max(p.y, q.y));
@@ -205,7 +211,8 @@ function placeNames(names, circles, size) {
       { anchor: "middle", dx: 0, dy: r + 13, x: x - w / 2, y: y + r + 2, w, h: 14 },
       { anchor: "middle", dx: 0, dy: -r - 5, x: x - w / 2, y: y - r - 16, w, h: 14 },
     ];
-    const price = (spot) => boxes.reduce((sum, box) => sum + overlap(spot, box), 0) + (spot.x < 0 || spot.x + w > CANVAS.width ? 500 : 0);
+    const covers = (spot) => points.filter((p) => p.x > spot.x && p.x < spot.x + w && p.y > spot.y && p.y < spot.y + 14).length;
+    const price = (spot) => boxes.reduce((sum, box) => sum + overlap(spot, box), 0) + 40 * covers(spot) + (spot.x < 0 || spot.x + w > CANVAS.width ? 900 : 0);
     const best = spots.reduce((p, q) => (price(q) < price(p) ? q : p));
     boxes.push(best);
     return [name, best];
@@ -271,7 +278,7 @@ function levelColumns(regions) {
 function groupsByPlace(circles) {
   const entries = [...circles];
   const nearest = entries.map(([key, c]) => Math.min(...entries.filter(([k]) => k !== key).map(([, d]) => distance(c, d))));
-  const reach = 1.7 * [...nearest].sort((a, b) => a - b)[Math.floor(nearest.length / 2)];
+  const reach = 2.2 * [...nearest].sort((a, b) => a - b)[Math.floor(nearest.length / 2)];
   const left = new Map(entries);
   const groups = [];
   while (left.size) {

@@ -233,8 +233,9 @@ def refusals(graph: RegionGraph, data: Any) -> list[Message]:
     try:
         RegionGraph.from_json(data)
     except StructureError as error:
-        at_fields = [*_refused_regions(graph, data), *_refused_pathways(graph, data)]
-        return at_fields or [_message("bad", p.message, p.detail) for p in error.found]
+        # a name taken twice makes pathways look wrong that are not
+        said = [*_refused_regions(graph, data)] or [*_refused_pathways(graph, data)]
+        return said or [_message("bad", p.message, p.detail) for p in error.found]
     except TypeError as error:  # lists where there should be none
         return [_message("bad", "Wanted a region graph.", f"{error}")]
     return []

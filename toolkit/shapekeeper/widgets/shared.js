@@ -7,10 +7,7 @@ const FOCUSABLE = new Set(["button", "input", "select", "textarea", "summary", "
 // Elements
 
 function fill(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (value === null || value === undefined || value === false) continue;
-    node.setAttribute(name, value === true ? "" : value);
-  }
+  setAttributes(node, attributes ?? {});
   if (FOCUSABLE.has(node.localName) || node.hasAttribute("tabindex")) quiet(node);
   node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return node;
@@ -25,10 +22,13 @@ function quiet(node) {
 const h = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
 const s = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 
+/** Sets what differs; null and false take an attribute away, but for aria-… true and false are words. */
 function setAttributes(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) node.removeAttribute(name);
-    else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value === true ? "" : value);
+    const text = value === true && !name.startsWith("aria-") ? "" : String(value);
+    const gone = value === null || value === undefined || (value === false && !name.startsWith("aria-"));
+    if (gone) node.removeAttribute(name);
+    else if (node.getAttribute(name) !== text) node.setAttribute(name, text);
   }
 }
 
@@ -163,13 +163,10 @@ function frameNodes({ testid, title, make, extra, keys }) {
     help: helpDialog(keys),
   };
   nodes.code = h("div", { class: "sk-code", hidden: true }, nodes.codeText, button("copy", { label: "Copy", title: "Copy the code" }));
-  nodes.bar = h("div", { class: "sk-bar", role: "toolbar", "aria-label": title },
-    h("strong", {}, title), nodes.fact, h("span", { class: "sk-room" }),
-    make, h("hr"), button("undo", { name: "undo", title: "Undo (Ctrl Z)", kind: "sk-bare" }),
-    button("redo", { name: "redo", title: "Redo (Ctrl Shift Z)", kind: "sk-bare" }), h("hr"), extra,
-    button("fit", { name: "fit", title: "Fit the drawing (0)", kind: "sk-bare" }),
-    button("code", { name: "code", title: "Show the code", kind: "sk-bare", pressed: "false" }),
-    button("help", { name: "help", title: "All keys (?)", kind: "sk-bare" }));
+  const plain = (cmd, words) => button(cmd, { name: cmd, title: words, kind: "sk-bare" });
+  nodes.bar = h("div", { class: "sk-bar", role: "toolbar", "aria-label": title }, h("strong", {}, title), nodes.fact,
+    h("span", { class: "sk-tools" }, make, h("hr"), plain("undo", "Undo"), plain("redo", "Redo"), h("hr"), extra,
+      plain("fit", "Fit the drawing (0)"), plain("code", "Show the code"), plain("help", "All keys (?)")));
   nodes.root = h("div", { class: "sk-editor", "data-testid": testid, role: "group", "aria-label": title },
     h("div", { class: "sk-frame" }, nodes.bar, h("div", { class: "sk-working", "aria-hidden": "true" }), nodes.canvas,
       nodes.panel, nodes.status, nodes.code, nodes.help, nodes.polite, nodes.assertive));
