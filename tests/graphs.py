@@ -2,6 +2,7 @@
 
 from hypothesis import settings
 from hypothesis import strategies as st
+
 from shapekeeper.regions import Pathway, Region, RegionGraph
 
 # A busy machine is no failure.

@@ -15,6 +15,7 @@ import pytest
 import torch
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
+
 from shapekeeper import course, regions
 from shapekeeper.course import budgets, verdicts
 from shapekeeper.regions import Pathway, Region, RegionGraph

@@ -4,8 +4,9 @@ import pickle
 
 import pytest
 import torch
-from shapekeeper import Box, Connections, Constraint
 from torch import Tensor
+
+from shapekeeper import Box, Connections, Constraint
 
 TALL = torch.tensor([[1, 0, 1], [0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]])
 PRESET = torch.zeros(5, 3)

@@ -14,12 +14,13 @@ import torch
 from graphs import region_graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapekeeper import Connections, ConstraintError
-from shapekeeper.networks import Plan, RegionNetwork, compile_network
-from shapekeeper.regions import Pathway, Region, RegionGraph, StructureError
 from torch import nn
 from torch.func import functional_call, stack_module_state
 from torch.testing import assert_close
+
+from shapekeeper import Connections, ConstraintError
+from shapekeeper.networks import Plan, RegionNetwork, compile_network
+from shapekeeper.regions import Pathway, Region, RegionGraph, StructureError
 
 exactly = partial(assert_close, rtol=0, atol=0)
 closely = partial(assert_close, rtol=1e-10, atol=1e-10)
@@ -555,6 +556,7 @@ def test_reset_gives_both_layouts_the_same_open_weights(graph):
     for net in (dense, blocked):
         net.reset_parameters(seed=4)
     exactly(blocked.weight_matrix(), dense.weight_matrix() * graph.mask())
+    assert blocked.constraints["blocks"].allows(blocked.blocks.detach())
     exactly(blocked.bias, dense.bias)
     exactly(blocked.input_weights[0], dense.input_weights[0])
     exactly(blocked.output_weight, dense.output_weight)

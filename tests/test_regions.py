@@ -10,10 +10,11 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-import shapekeeper as sk
 import torch
 from graphs import region_graphs
 from hypothesis import given, settings
+
+import shapekeeper as sk
 from shapekeeper import Pathway, Region, RegionGraph, StructureError, regions
 from shapekeeper.regions import arranging
 from shapekeeper.regions.arranging import CANVAS, radius

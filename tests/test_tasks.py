@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import ndtr
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn.functional import mse_loss
+
 from shapekeeper import tasks
 from shapekeeper.constraints import Box, Connections
 from shapekeeper.regions import Region, RegionGraph, two_hemispheres
 from shapekeeper.tasks import Data, Task, TaskError, accuracy, batch_indices
-from sklearn.datasets import load_digits
-from torch import nn
-from torch.nn.functional import mse_loss
 
 X, Y = torch.linspace(0, 1, 6).view(6, 1), torch.arange(6)
 

@@ -7,12 +7,13 @@ thread; the table shows medians over the rounds.
 from statistics import median
 from time import process_time
 
-import shapekeeper as sk
 import torch
-from shapekeeper.compare.training import Training
-from shapekeeper.tasks import batch_indices
 from torch import nn
 from torch.nn import functional as F
+
+import shapekeeper as sk
+from shapekeeper.compare.training import Training
+from shapekeeper.tasks import batch_indices
 
 ROUNDS, STEPS, BATCH = 7, 20, 16
 MASK = torch.rand(32, 64, generator=torch.Generator().manual_seed(0)) < 0.25

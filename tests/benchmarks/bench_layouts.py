@@ -12,10 +12,11 @@ from time import process_time
 
 import numpy as np
 import torch
-from shapekeeper.networks import compile_network
-from shapekeeper.regions import Pathway, Region, RegionGraph
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from shapekeeper.networks import compile_network
+from shapekeeper.regions import Pathway, Region, RegionGraph
 
 BATCH, FEATURES, CLASSES = 64, 64, 10
 

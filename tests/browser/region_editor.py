@@ -94,11 +94,28 @@ class Editor:
     def can(self, *commands: str) -> list[bool]:
         return [self.command(command).is_enabled() for command in commands]
 
-    def agrees_with(self, other: "Editor") -> None:
-        """Waits until both views draw the same things in the same places, and can undo alike."""
+    def draws(self, drawing: list[str]) -> None:
+        """Waits until this is what the view draws."""
         self.page.wait_for_function(
-            f"views => new Set(views.map(view => JSON.stringify(({DRAWING})(view)))).size === 1",
-            arg=[self.root.element_handle(), other.root.element_handle()],
+            f"([view, drawing]) => JSON.stringify(({DRAWING})(view)) === JSON.stringify(drawing)",
+            arg=[self.root.element_handle(), drawing],
+        )
+
+    def agrees_with(self, other: "Editor") -> None:
+        """Waits until both views draw the graph that Python has, alike, and can undo alike."""
+        drawn = self.notebook.ask(
+            "sorted([f'r:{r.name}' for r in editor.value.regions]"
+            " + [f'p:{p.source}>{p.target}' for p in editor.value.pathways])"
+        )
+        self.page.wait_for_function(
+            f"""([views, drawn]) => {{
+              const drawings = views.map({DRAWING});
+              const keys = drawings[0].map(thing => thing.split(' ')[0]);
+              return JSON.stringify(drawings[0]) === JSON.stringify(drawings[1])
+                && drawn.every(key => keys.includes(key.split(' ')[0]))
+                && keys.filter(key => /^[rp]:/.test(key)).length === drawn.length;
+            }}""",
+            arg=[[self.root.element_handle(), other.root.element_handle()], drawn],
         )
         for command in ("undo", "redo"):
             enabled = self.command(command).is_enabled()

@@ -7,10 +7,10 @@ unless a strategy says otherwise; reading what a strategy overrides is reading w
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, product
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -201,7 +201,7 @@ class Penalty(Strategy):
         tensor([2.5000])
     """
 
-    strength: float | tuple[float, ...]
+    strength: float | Sequence[float]
     norm: Literal["squared", "absolute"] = "squared"
 
     def problem(self) -> str:
@@ -226,7 +226,7 @@ class Penalty(Strategy):
         """The absolute penalty's step toward the nearest allowed value."""
         if self.norm == "squared":
             return leaf
-        way, reach = c.project(leaf) - leaf, lr * self.strength
+        way, reach = c.project(leaf) - leaf, lr * cast(float, self.strength)
         if c.separable:
             return leaf + way.clamp(-reach, reach)
         axes = tuple(range(-c.event_dims, 0))
@@ -269,7 +269,7 @@ class Projection(Strategy):
         tensor([[[1., 0.]]])
     """
 
-    every: int | tuple[int, ...] = 1
+    every: int | Sequence[int] = 1
 
     output_guarantee: ClassVar[str] = "structural"
 
@@ -420,9 +420,7 @@ class Staged(Strategy):
         choices = [part.strategy.variants() for part in self.parts]
         if all(len(choice) == 1 for choice in choices):
             return [self]
-        return [
-            Staged(*map(_with_strategy, self.parts, picked)) for picked in product(*choices)
-        ]
+        return [Staged(*map(_with_strategy, self.parts, picked)) for picked in product(*choices)]
 
     def stages(self) -> tuple[Stage, ...]:
         """The parts."""
@@ -431,8 +429,7 @@ class Staged(Strategy):
     def to_json(self) -> dict[str, Any]:
         """The stages; a model of a stage's own is left out, since it is code."""
         parts = [
-            {"share": p.share, "strategy": p.strategy.to_json(), "rate": p.rate}
-            for p in self.parts
+            {"share": p.share, "strategy": p.strategy.to_json(), "rate": p.rate} for p in self.parts
         ]
         return {"strategy": "Staged", "parts": parts}
 

@@ -185,11 +185,11 @@ def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 def _divergences(frame: pd.DataFrame) -> list[str]:
     """One note for each strategy that left the finite numbers."""
-    lost = frame[frame["diverged"]]
-    first = lost.groupby(["strategy", "seed"], sort=False)["step"].min()
+    runs = frame.groupby("strategy", sort=False)["seed"].nunique()
+    lost = frame[frame["diverged"]].groupby(["strategy", "seed"], sort=False)["step"].min()
     return [
-        f"{label} diverged in {len(steps)} of {frame.loc[frame['strategy'] == label, 'seed'].nunique()} "
-        f"seeds (first seen at step {steps.min()}); the others went on. Way out: a smaller strength "
-        "or a smaller learning rate."
-        for label, steps in first.groupby(level="strategy", sort=False)
+        f"{label} diverged in {len(steps)} of {runs[label]} seeds (first seen at step "
+        f"{steps.min()}); the others went on. Way out: a smaller strength, or a smaller learning "
+        "rate."
+        for label, steps in lost.groupby(level="strategy", sort=False)
     ]

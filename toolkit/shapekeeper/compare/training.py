@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..constraints import Constraint
 from ..randomness import seed_of
@@ -323,9 +323,7 @@ class Training:
     ) -> tuple[tuple[list[float], list[float]], Named, Named]:
         """Loss and metric of each run on a part of the data, and the values of bound layers."""
         x, y = self.data[part]
-        prediction, raw, passed = self.program.predict(
-            weights, self.buffers, x, self.shared, treat
-        )
+        prediction, raw, passed = self.program.predict(weights, self.buffers, x, self.shared, treat)
         pairs = [(p, y if self.shared else y[i]) for i, p in enumerate(prediction)]
         scores = (self.task.loss, self.task.metric)
         loss, metric = ([float(score(p, t)) for p, t in pairs] for score in scores)

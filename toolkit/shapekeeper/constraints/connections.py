@@ -1,6 +1,6 @@
 """Which unit may feed which: closed weights are zero, presets keep their number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,6 +37,7 @@ class Connections(Constraint):
 
     _mask: TensorValue
     _fixed: TensorValue | None
+    _free: TensorValue = field(compare=False)  # follows from the two above
 
     unit: ClassVar[str] = "weight"
     separable: ClassVar[bool] = True
@@ -85,7 +86,7 @@ class Connections(Constraint):
         )
 
     def residual(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Distance of each closed or preset weight from its number, 0 at free ones; no `at_most`."""
+        """Distance of closed and preset weights from their number, 0 at free ones; no `at_most`."""
         held = x if self._fixed is None else x - self._rest(x)
         equal = held.masked_fill(self._free.on(x.device), 0.0).flatten(-self.event_dims)
         return equal, equal[..., :0]

@@ -113,10 +113,11 @@ class Constraint(ABC):
     def to_json(self) -> dict[str, Any]:
         """A plain dict from which `Constraint.from_json` makes an equal constraint."""
         saved: dict[str, Any] = {"constraint": type(self).__name__}
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # all are dataclasses
-            value = getattr(self, field.name)
-            name = field.name.removeprefix("_")
-            saved[name] = value.to_json() if isinstance(value, TensorValue) else value
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # all are dataclasses
+        for name in [field.name for field in fields if field.compare]:
+            value = getattr(self, name)
+            plain = value.to_json() if isinstance(value, TensorValue) else value
+            saved[name.removeprefix("_")] = plain
         return saved
 
     @staticmethod

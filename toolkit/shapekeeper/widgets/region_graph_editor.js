@@ -1140,6 +1140,7 @@ class RegionGraphView {
     this.svg.setPointerCapture(event.pointerId);
     const key = event.target.closest("[data-key]")?.dataset.key ?? null;
     this.lastKey = key;
+    this.focusThing(key?.replace(/^h:/, "r:").replace(/^c:/, "p:") ?? this.ui.active); // Esc must reach the drawing
     if (this.mode === "matrix") this.ui.gesture = { kind: "press", key };
     else if (this.pointers.size > 1) this.startPinch();
     else if (event.button === 1) this.ui.gesture = { kind: "pan", last: event };

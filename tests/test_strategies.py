@@ -1,0 +1,144 @@
+"""Strategies on two numbers: what a hook does, what a setting may be."""
+
+import json
+import pickle
+
+import pytest
+import torch
+
+import shapekeeper as sk
+from shapekeeper.strategies import stage_ends
+
+CLOSED = sk.Connections([[1, 0]])
+X = torch.tensor([[[2.0, 3.0]], [[2.0, -3.0]]])  # (runs, target, source)
+
+EVERY = [
+    sk.Unconstrained(),
+    sk.Unconstrained(start="task"),
+    sk.Penalty(0.5),
+    sk.Penalty(0.5, norm="absolute"),
+    sk.Freeze(),
+    sk.Projection(),
+    sk.Projection(every=4),
+    sk.Reparametrization(),
+    sk.Staged(sk.Stage(0.3, sk.Penalty(1.0)), sk.Stage(0.7, sk.Freeze(), rate=0.5)),
+]
+
+
+@pytest.mark.parametrize("strategy", EVERY, ids=lambda s: s.label)
+class TestValues:
+    def test_json_round_trip(self, strategy):
+        assert sk.Strategy.from_json(json.loads(json.dumps(strategy.to_json()))) == strategy
+
+    def test_pickle_and_hash(self, strategy):
+        copy = pickle.loads(pickle.dumps(strategy))
+        assert copy == strategy
+        assert hash(copy) == hash(strategy)
+
+    def test_repr_is_the_call(self, strategy):
+        assert eval(repr(strategy), vars(sk)) == strategy
+
+    def test_labels_are_distinct(self, strategy):
+        assert [s.label for s in EVERY].count(strategy.label) == 1
+
+
+def test_price_is_summed_over_a_run_never_averaged():
+    assert sk.Penalty(0.5).price(CLOSED, X, {}).tolist() == [4.5, 4.5]
+    assert sk.Penalty(0.5).price(CLOSED, X[:1], {}).tolist() == [4.5]
+    assert sk.Unconstrained().price(CLOSED, X, {}) == 0
+
+
+def test_the_absolute_penalty_moves_by_lr_times_strength_and_stops_at_zero():
+    strategy = sk.Penalty(10.0, norm="absolute")
+    assert strategy.repair(CLOSED, X, {}, lr=0.1)[..., 1].flatten().tolist() == [2.0, -2.0]
+    assert (strategy.repair(CLOSED, X, {}, lr=0.5)[..., 1] == 0).all()
+    assert torch.equal(strategy.repair(CLOSED, X, {}, lr=0.1)[..., 0], X[..., 0])
+
+
+class Sphere(sk.Constraint):
+    """A set that is no product of intervals."""
+
+    event_dims = 1
+
+    def check(self, shape):
+        pass
+
+    def residual(self, x):
+        return (x.norm(dim=-1, keepdim=True) - 1), x[..., :0]
+
+    def project(self, x):
+        return x / x.norm(dim=-1, keepdim=True)
+
+    def sample(self, shape, generator=None):
+        return self.project(torch.randn(shape, generator=generator))
+
+
+def test_the_absolute_penalty_goes_straight_to_the_nearest_value():
+    x = torch.tensor([[3.0, 4.0]])
+    moved = sk.Penalty(10.0, norm="absolute").repair(Sphere(), x, {}, lr=0.1)
+    torch.testing.assert_close(moved, x * 4 / 5)  # one unit of length along the radius
+    there = sk.Penalty(10.0, norm="absolute").repair(Sphere(), x, {}, lr=1.0)
+    torch.testing.assert_close(there, x / 5)
+
+
+def test_projection_every_third_step():
+    strategy = sk.Projection(every=3)
+    leaf, memory = strategy.begin(CLOSED, X)
+    closed = []
+    for _ in range(6):
+        leaf = strategy.repair(CLOSED, leaf, memory, lr=0.1)
+        closed.append(bool((leaf[..., 1] == 0).all()))
+        leaf = leaf + 1
+    assert closed == [False, False, True, False, False, True]
+    assert strategy.guarantee == "none"
+
+
+def test_who_promises_what():
+    structural = [s.label for s in EVERY if s.guarantee == "structural"]
+    wanted = ["Freeze", "Projection", "Reparametrization", "Staged Penalty 1 → Freeze"]
+    assert structural == wanted
+    on_outputs = [s.label for s in EVERY if s.output_guarantee == "structural"]
+    assert on_outputs == ["Projection", "Projection 4", "Reparametrization"]
+
+
+def test_sweeps():
+    labels = [s.label for s in sk.Penalty([0.1, 1, 10.0]).variants()]
+    assert labels == ["Penalty 0.1", "Penalty 1", "Penalty 10"]
+    staged = sk.Staged(sk.Stage(0.5, sk.Penalty([1.0, 2.0])), sk.Stage(0.5, sk.Freeze()))
+    assert [s.label for s in staged.variants()] == [
+        "Staged Penalty 1 → Freeze",
+        "Staged Penalty 2 → Freeze",
+    ]
+    assert sk.Projection().variants() == [sk.Projection()]
+    assert hash(sk.Penalty([1.0, 2.0])) == hash(sk.Penalty((1.0, 2.0)))
+
+
+@pytest.mark.parametrize("steps", [1, 7, 100, 499])
+def test_stages_fill_all_steps(steps):
+    thirds = [sk.Stage(1 / 3, sk.Freeze())] * 3
+    ends = stage_ends(sk.Staged(*thirds).stages(), steps)
+    assert ends[-1] == steps
+    assert ends == sorted(ends)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: sk.Penalty(-1.0), "Wanted a finite strength from 0 up, got -1.0"),
+        (lambda: sk.Penalty([1.0, float("inf")]), "Wanted a finite strength from 0 up, got inf"),
+        (lambda: sk.Penalty("strong"), "got 'strong'"),
+        (lambda: sk.Penalty(1.0, norm="l1"), "Wanted norm='squared' or norm='absolute', got 'l1'"),
+        (lambda: sk.Projection(every=0), "Wanted a whole number from 1 up for every, got 0"),
+        (lambda: sk.Projection(every=1.5), "Wanted a whole number from 1 up for every, got 1.5"),
+        (lambda: sk.Unconstrained(start="anywhere"), "got 'anywhere'"),
+        (lambda: sk.Staged(), "Wanted stages, e.g. Stage"),
+        (lambda: sk.Staged(sk.Freeze()), "Wanted stages, e.g. Stage"),
+        (lambda: sk.Staged(sk.Stage(0.4, sk.Freeze())), "Wanted shares that sum to 1, got 0.4"),
+        (lambda: sk.Stage(0.0, sk.Freeze(), rate=-1), "above 0 and at most 1.*a rate from 0 up"),
+        (lambda: sk.Stage(1.0, sk.Staged(sk.Stage(1.0, sk.Freeze()))), "that has no stages"),
+        (lambda: sk.Strategy.from_json({"strategy": "Pray"}), "Wanted a strategy, got 'Pray'"),
+    ],
+)
+def test_bad_settings(make, words):
+    with pytest.raises(sk.StrategyError, match=words):
+        make()
