@@ -574,6 +574,11 @@ def plain_projection_with(seed, build, steps):
         ({"batch_size": 65}, None, "batch_size is 65, but there are 64 training examples"),
         ({}, [], "at least one strategy, got 0"),
         ({}, ["Projection"], r"Wanted strategies, e.g. Projection\(\), got 'Projection'"),
+        (
+            {},
+            sk.Projection(),
+            r"Wanted a list of strategies, e.g. \[Projection\(every=1\)\], got one",
+        ),
         ({}, [sk.Projection(), sk.Projection()], "Two strategies are called 'Projection'"),
     ],
 )

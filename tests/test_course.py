@@ -121,6 +121,13 @@ def test_no_guess_says_so_and_the_result_is_told_all_the_same():
         ),
         ((0.1, 90), (0.01, 80), "You said (0.1, 90), it is (0.01, 80) (one seed)."),
         (
+            [(0.1, 90), (0, 80)],
+            [[(0.02, 90), (0, 10)], [(0.04, 94), (0, 30)], [(0.06, 98), (0, 50)]],
+            "You said (0.1, 90) → (0, 80), it is (0.04, 94) → (0, 30), "
+            "spread (0.02, 4) → (0, 20).",
+        ),
+        (None, [[(0.02, 90), (0, 10)]], "No guess. It is (0.02, 90) → (0, 10) (one seed)."),
+        (
             {"soft": 50, "hard": 60},
             {"soft": [30, 50], "hard": [90, 94]},
             "soft: You said 50, it is 40, spread 14.1.\nhard: You said 60, it is 92, spread 2.83.",
@@ -133,7 +140,9 @@ def test_a_guess_is_laid_beside_the_result(guess, outcome, line):
     assert repr(course.reveal("t.2", outcome)) == line
 
 
-@pytest.mark.parametrize("guess", ["eighty", True, [], {"soft": "low"}, (1, 2, 3)])
+@pytest.mark.parametrize(
+    "guess", ["eighty", True, [], {"soft": "low"}, (1, 2, 3), [(1, 2), 3], [(1, 2), (3, 4, 5)]]
+)
 def test_what_is_no_guess_is_refused_kindly_and_forgotten(guess):
     assert "A guess is a number" in repr(course.predict("t.3", guess))
     assert repr(course.reveal("t.3", 5)).startswith("No guess. It is 5")

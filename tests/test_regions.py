@@ -787,6 +787,7 @@ def test_macaque_known_answers():
     ends = {(p.source, p.target) for p in known}
     assert sum((t, s) in ends for s, t in ends) == 2 * 35
     assert all(p.evidence and p.evidence[0] >= 1 for p in known)
+    assert [sum(counts) for counts in zip(*(p.evidence for p in known), strict=True)] == [524, 100]
     assert all(p.evidence is None for p in graph.pathways if not p.known)
     assert graph.problems() == graph.notes() == ()
     assert_drawn_apart(graph)

@@ -124,7 +124,7 @@ class Editor:
     def widen(self, width: int) -> None:
         """Resizes the window until the editor is that many pixels wide."""
         window = self.page.viewport_size
-        lacking = width - self.root.bounding_box()["width"]
+        lacking = width - self.root.evaluate("root => root.parentElement.clientWidth")
         self.page.set_viewport_size(
             {"width": round(window["width"] + lacking), "height": window["height"]}
         )

@@ -5,7 +5,7 @@ import io
 from PIL import Image
 
 # Colors come in any CSS notation; a canvas turns each into red, green, blue, alpha.
-RGBA = """const rgba = (() => {
+STYLE = """const rgba = (() => {
   const context = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
   return css => {
     context.clearRect(0, 0, 1, 1);
@@ -19,23 +19,31 @@ const opacity = node => {
   for (let e = node; e instanceof Element; e = e.parentElement) all *= getComputedStyle(e).opacity;
   return all;
 };
-const shown = node => node.checkVisibility({visibilityProperty: true, opacityProperty: true});"""
+// Chromium's checkVisibility calls drawn what stands in a hidden group of an SVG.
+const shown = node => {
+  for (let e = node; e instanceof Element; e = e.parentElement)
+    if (getComputedStyle(e).display === 'none') return false;
+  return node.checkVisibility({visibilityProperty: true, opacityProperty: true});
+};"""
 
 # Every run of text: what it says, where it is, its color. Text kept for screen readers alone is
 # clipped to a pixel; what is disabled is exempt from contrast (WCAG 2.2, 1.4.3).
-TEXTS = f"""root => {{ {RGBA}
+TEXTS = f"""root => {{ {STYLE}
   const found = [];
   const add = (element, text, box, color) => {{
     if (!text.trim() || !shown(element) || element.closest(':disabled, [aria-disabled="true"]'))
       return;
-    if (box.width < 3 || box.height < 3) return;
-    for (let e = element; e !== root; e = e.parentElement) {{
-      const r = e.getBoundingClientRect();
-      if (getComputedStyle(e).overflow !== 'visible' && (r.width < 3 || r.height < 3)) return;
+    let {{left, top, right, bottom}} = box;
+    for (let e = element; e !== root.parentElement; e = e.parentElement) {{
+      if (getComputedStyle(e).overflow === 'visible') continue;
+      const frame = e.getBoundingClientRect();
+      [left, top] = [Math.max(left, frame.left), Math.max(top, frame.top)];
+      [right, bottom] = [Math.min(right, frame.right), Math.min(bottom, frame.bottom)];
     }}
+    if (right - left < 3 || bottom - top < 3) return;
     const [r, g, b, a] = rgba(color);
     found.push({{text: text.trim().slice(0, 40), color: [r, g, b, a / 255 * opacity(element)],
-                 box: [box.x, box.y, box.width, box.height]}});
+                 box: [left, top, right, bottom]}});
   }};
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {{
@@ -53,7 +61,7 @@ TEXTS = f"""root => {{ {RGBA}
 }}"""
 
 # Strokes and fills of the drawn things a selector names, and the color of the canvas under them.
-MARKS = f"""(root, selector) => {{ {RGBA}
+MARKS = f"""(root, selector) => {{ {STYLE}
   const over = (top, under) => top.slice(0, 3).map(
     (c, i) => c * top[3] + under[i] * (1 - top[3]));
   const ground = element => {{
@@ -80,17 +88,16 @@ MARKS = f"""(root, selector) => {{ {RGBA}
 }}"""
 
 # What takes a click. A box to tick is as large as the label around it.
-TARGETS = """root => {
+TARGETS = f"""root => {{ {STYLE}
   const what = 'button, input, select, textarea, summary, a[href], [data-key]';
   return [...root.querySelectorAll(what)].filter(
-    e => e.checkVisibility({visibilityProperty: true}) && e.getClientRects().length
-      && !/^p:/.test(e.dataset.key ?? '')
-  ).map(e => {
+    e => shown(e) && e.getClientRects().length && !/^p:/.test(e.dataset.key ?? '')
+  ).map(e => {{
     const box = (e.closest('label') ?? e).getBoundingClientRect();
     const name = e.dataset.key ?? e.dataset.cmd ?? e.dataset.field ?? e.outerHTML.slice(0, 80);
-    return {name, width: box.width, height: box.height};
-  });
-}"""
+    return {{name, width: box.width, height: box.height}};
+  }});
+}}"""
 
 
 def luminance(color) -> float:
@@ -121,8 +128,7 @@ def pale_texts(root, least: float = 4.5) -> list[str]:
     picture = Image.open(io.BytesIO(root.page.screenshot())).convert("RGB")
     pale = []
     for found in root.evaluate(TEXTS):
-        x, y, width, height = found["box"]
-        box = (round(x), round(y), round(x + width), round(y + height))
+        box = [round(side) for side in found["box"]]
         if box[0] < 0 or box[1] < 0 or box[2] > picture.width or box[3] > picture.height:
             raise ValueError(f"{found['text']!r} lies outside the screenshot: {box}")
         ground = _main_color(picture.crop(box))

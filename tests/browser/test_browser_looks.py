@@ -13,7 +13,6 @@ from shapekeeper.widgets import RegionGraphEditor
 editor = RegionGraphEditor({graph})
 editor
 """
-FIVE = EDITOR.format(graph="sk.regions.with_memory()")
 THEMES = ("Light", "Dark")
 
 
@@ -61,7 +60,7 @@ def test_nothing_that_takes_a_click_is_under_24_pixels(open_notebook, width):
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_texts_and_marks_stand_out(open_notebook, theme):
-    editor = shown(open_notebook)
+    editor = shown(open_notebook, height=1400)
     editor.notebook.theme(theme)
     marks = '[data-key^="r:"] circle, [data-key^="p:"] path'
     for state in states(editor):
@@ -89,7 +88,7 @@ WIDER = """root => {
 GRAPHS = {
     3: "sk.regions.sense_and_act()",
     12: "sk.regions.macaque_visual()",
-    40: "sk.regions.small_world(40)",
+    40: "sk.regions.small_world(modules=8, regions=5)",
 }
 
 

@@ -7,10 +7,10 @@ unless a strategy says otherwise; reading what a strategy overrides is reading w
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, product
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,10 @@ __all__ = [
     "Unconstrained",
 ]
 
-Memory = dict[str, Tensor]
+Memory: TypeAlias = dict[str, Tensor]
+# A number, or a list of numbers: one strategy for each. Hooks only ever see the number.
+FloatOrSweep: TypeAlias = Any
+IntOrSweep: TypeAlias = Any
 
 
 class StrategyError(ValueError):
@@ -201,7 +204,7 @@ class Penalty(Strategy):
         tensor([2.5000])
     """
 
-    strength: float | Sequence[float]
+    strength: FloatOrSweep
     norm: Literal["squared", "absolute"] = "squared"
 
     def problem(self) -> str:
@@ -226,7 +229,7 @@ class Penalty(Strategy):
         """The absolute penalty's step toward the nearest allowed value."""
         if self.norm == "squared":
             return leaf
-        way, reach = c.project(leaf) - leaf, lr * cast(float, self.strength)
+        way, reach = c.project(leaf) - leaf, lr * self.strength
         if c.separable:
             return leaf + way.clamp(-reach, reach)
         axes = tuple(range(-c.event_dims, 0))
@@ -269,7 +272,7 @@ class Projection(Strategy):
         tensor([[[1., 0.]]])
     """
 
-    every: int | Sequence[int] = 1
+    every: IntOrSweep = 1
 
     output_guarantee: ClassVar[str] = "structural"
 

@@ -121,10 +121,10 @@ def compare(
 
 def _labelled(strategies: Iterable[Strategy] | Mapping[str, Strategy]) -> dict[str, Strategy]:
     """Label -> strategy, sweeps written out."""
-    if isinstance(strategies, Mapping):
-        given = list(strategies.items())
-    else:
-        given = [("", strategy) for strategy in strategies]
+    if isinstance(strategies, Strategy):
+        raise ComparisonError(f"Wanted a list of strategies, e.g. [{strategies!r}], got one alone.")
+    unnamed = not isinstance(strategies, Mapping)
+    given: list[Any] = [("", s) for s in strategies] if unnamed else [*strategies.items()]
     labelled: dict[str, Strategy] = {}
     for name, strategy in given:
         if not isinstance(strategy, Strategy):
@@ -185,11 +185,11 @@ def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 def _divergences(frame: pd.DataFrame) -> list[str]:
     """One note for each strategy that left the finite numbers."""
-    runs = frame.groupby("strategy", sort=False)["seed"].nunique()
-    lost = frame[frame["diverged"]].groupby(["strategy", "seed"], sort=False)["step"].min()
+    seeds = frame.groupby("strategy", sort=False)["seed"].nunique()
+    lost = frame[frame["diverged"]].groupby(["strategy", "seed"], sort=False).agg({"step": "min"})
     return [
-        f"{label} diverged in {len(steps)} of {runs[label]} seeds (first seen at step "
-        f"{steps.min()}); the others went on. Way out: a smaller strength, or a smaller learning "
-        "rate."
-        for label, steps in lost.groupby(level="strategy", sort=False)
+        f"{label} diverged in {len(runs)} of {seeds[label]} seeds (first seen at step "
+        f"{min(runs['step'])}); the others went on. Way out: a smaller strength, or a smaller "
+        "learning rate."
+        for label, runs in lost.groupby(level="strategy", sort=False)
     ]

@@ -108,8 +108,9 @@ class Comparison:
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
 
     def _row(self, label: str, runs: pd.DataFrame, base: pd.DataFrame) -> dict:
-        good = runs[~runs["diverged"]]
-        difference = (good["metric_held"] - base["metric_held"]).dropna()
+        good = runs.query("not diverged")
+        # Seeds pair by index; one that diverged on either side has no pair.
+        difference = good["metric_held"].sub(base["metric_held"]).dropna()
         low, high = _interval(difference.to_numpy())
         return {
             "metric": good["metric"].mean(),
@@ -122,9 +123,9 @@ class Comparison:
             "violation": good["violation"].max(),
             "allowed": good["allowed"].mean(),
             "holds": self.holds(label),
-            "diverged": int(runs["diverged"].sum()),
-            "evaluations": int(runs["evaluations"].max()),
-            "seconds": runs["seconds"].max(),
+            "diverged": sum(runs["diverged"]),
+            "evaluations": max(runs["evaluations"]),
+            "seconds": max(runs["seconds"]),
         }
 
     def holds(self, label: str) -> str:

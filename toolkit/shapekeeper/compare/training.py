@@ -181,38 +181,37 @@ class Training:
 
     def _move(self, total: Tensor, grads: dict[str, Tensor | None]) -> None:
         """The optimizer's step, then what the strategy does to bound tensors."""
-        if self.optimizer is None:
-            self._arm(grads)
+        optimizer = self.optimizer or self._arm(grads)
         gathered = [slab.gather(grads) for slab in self.slabs]
         self._check_finite([total, *gathered])
         before = [slab.tensor.clone() for slab in self.slabs]
         for slab, grad in zip(self.slabs, gathered, strict=True):
             slab.tensor.grad = grad
-        self.optimizer.step()
+        optimizer.step()
         self._check_finite([slab.tensor for slab in self.slabs])
         for slab, old in zip(self.slabs, before, strict=True):
             # A run that left the finite numbers stays at its last finite value.
             torch.where(self._rows_of(old), slab.tensor, old, out=slab.tensor)
-            self._repair(slab, old)
+            self._repair(slab, old, lr=float(optimizer.param_groups[0]["lr"]))
 
-    def _arm(self, grads: dict[str, Tensor | None]) -> None:
+    def _arm(self, grads: dict[str, Tensor | None]) -> torch.optim.Optimizer:
         """Build the optimizer; the handles become views of what it moves."""
         alone = not self.batched
         leaves = {k: h.detach() for k, h in self.handles.items()}
-        self.slabs = [Slab([k], v.shape, v[0] if alone else v) for k, v in leaves.items()]
-        self.optimizer = self.task.optimizer([slab.tensor for slab in self.slabs])
-        if not alone and _treats_all_alike(self.optimizer, self.slabs):
+        self.slabs = [Slab([k], (), v[0] if alone else v) for k, v in leaves.items()]
+        optimizer = self.task.optimizer([slab.tensor for slab in self.slabs])
+        if not alone and _treats_all_alike(optimizer, self.slabs):
             # Elementwise optimizers don't mind that all is one tensor, and are much faster on it.
             # A leaf without gradient is left out, since an optimizer skips it.
-            moved = {k: v for k, v in leaves.items() if grads[k] is not None}
-            self.slabs = [Slab.joined(moved)]
-            self.optimizer = self.task.optimizer([self.slabs[0].tensor])
+            self.slabs = [Slab.joined({k: v for k, v in leaves.items() if grads[k] is not None})]
+            optimizer = self.task.optimizer([self.slabs[0].tensor])
         for slab in self.slabs:
             self.handles |= {k: v.requires_grad_() for k, v in slab.views(alone).items()}
+        self.optimizer = optimizer
+        return optimizer
 
-    def _repair(self, slab: "Slab", before: Tensor) -> None:
+    def _repair(self, slab: "Slab", before: Tensor, lr: float) -> None:
         """Rate and repair of the bound tensors in a slab."""
-        lr = float(self.optimizer.param_groups[0]["lr"])
         for name in slab.names:
             rate, c = self._rate(name), self.program.on_weights.get(name)
             if rate == 1.0 and c is None:
@@ -242,7 +241,7 @@ class Training:
         """Runs in which anything is not finite are out from now on; no host synchronization."""
         # One sum per tensor is the cheapest pass in which NaN and infinity survive.
         sums = [t.reshape(len(self.alive), -1).sum(1) for t in tensors if t is not None]
-        self.alive &= torch.isfinite(sum(sums))
+        self.alive &= torch.isfinite(torch.stack(sums).sum(0))
 
     def _rows_of(self, tensor: Tensor) -> Tensor:
         """Which runs are alive, in a shape that broadcasts over the tensor."""
@@ -271,7 +270,8 @@ class Training:
             runs = torch.arange(len(chosen), device=self.device)[:, None]
             return x[runs, chosen], y[runs, chosen]
         # index_select copies whole rows; indexing with a matrix is several times slower.
-        return tuple(t.index_select(0, chosen.flatten()).unflatten(0, chosen.shape) for t in (x, y))
+        picked = [t.index_select(0, chosen.flatten()).unflatten(0, chosen.shape) for t in (x, y)]
+        return picked[0], picked[1]
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
@@ -368,28 +368,26 @@ class Slab:
 
     Attributes:
         names: The leaves, in the order of their columns.
-        shape: Shape `(runs, *shape)` of a single leaf.
-        tensor: The numbers.
-        shapes: Shapes of the leaves where there are many.
+        shapes: Shapes `(runs, *shape)` of the leaves where they are columns; empty for one leaf.
+        tensor: The numbers: `(runs, columns)`, or a single leaf in its own shape.
     """
 
     names: list[str]
-    shape: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
     tensor: Tensor
-    shapes: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def joined(cls, leaves: Named) -> "Slab":
         """All leaves side by side, `(runs, columns)`."""
         tensor = torch.cat([leaf.flatten(1) for leaf in leaves.values()], 1)
-        return cls(list(leaves), (), tensor, tuple(tuple(v.shape) for v in leaves.values()))
+        return cls(list(leaves), tuple(tuple(v.shape) for v in leaves.values()), tensor)
 
     def gather(self, grads: dict[str, Tensor | None]) -> Tensor | None:
         """The gradients of the leaves in the tensor's own form; None where there is none."""
+        given = [grads[name] for name in self.names]
         if self.shapes:
-            return torch.cat([grads[name].flatten(1) for name in self.names], 1)
-        grad = grads[self.names[0]]
-        return None if grad is None else grad.view(self.tensor.shape)
+            return torch.cat([grad.flatten(1) for grad in given if grad is not None], 1)
+        return None if given[0] is None else given[0].view(self.tensor.shape)
 
     def views(self, alone: bool, tensor: Tensor | None = None) -> Named:
         """Each leaf `(runs, *shape)` as a view of the tensor, or of another of its form."""

@@ -10,7 +10,10 @@ import numpy as np
 from shapekeeper.course.cards import AMBER, BLUE, card
 
 NO_GUESS = "No guess yet. Two seconds of guessing are worth ten minutes of reading."
-KINDS = "A guess is a number, an order of names, a point (x, y), or one of these for each name"
+KINDS = (
+    "A guess is a number, an order of names, a point (x, y), points in a list, "
+    "or one of these for each name"
+)
 
 _guesses: dict[str, Any] = {}
 
@@ -21,7 +24,8 @@ class Prediction:
 
     Attributes:
         key: The prediction, such as "02.A".
-        guess: A number, an order of names, a point (x, y), a dict of these; None: no guess.
+        guess: A number, an order of names, a point (x, y), points in a list, a dict of these;
+            None: no guess.
         message: What there is to say about it, one line each.
     """
 
@@ -42,8 +46,8 @@ def predict(key: str, guess: Any) -> Prediction:
 
     Args:
         key: The prediction, such as "02.A".
-        guess: A number, a list of names in order, a point (x, y), or a dict with one of these for
-            each name; None for no guess.
+        guess: A number, a list of names in order, a point (x, y), a list of points (such as before
+            and after), or a dict with one of these for each name; None for no guess.
 
     Returns:
         What notebooks show as a card.
@@ -70,7 +74,8 @@ def reveal(key: str, outcome: Any) -> Prediction:
     Args:
         key: The prediction, such as "02.A".
         outcome: For a number, the values of all seeds; for an order, the names as they came out;
-            for a point, an array (seeds, 2); for a dict of guesses, a dict of these.
+            for a point, an array (seeds, 2); for points in a list, an array (seeds, points, 2);
+            for a dict of guesses, a dict of these.
 
     Returns:
         One line per result, which notebooks show as a card; the spread is the standard deviation
@@ -114,6 +119,8 @@ def _told(value: Any) -> str:
         return "; ".join(f"{name} {_told(one)}" for name, one in value.items())
     if _is_order(value):
         return ", ".join(value)
+    if np.ndim(value) == 2:
+        return " → ".join(map(_told, value))
     if np.ndim(value) == 1:
         return f"({', '.join(_told(one) for one in value)})"
     return f"{float(value):.3g}"
@@ -122,7 +129,7 @@ def _told(value: Any) -> str:
 def _is_guess(guess: Any) -> bool:
     if isinstance(guess, Mapping):
         return bool(guess) and all(_is_guess(one) for one in guess.values())
-    return _is_order(guess) or _is_point(guess) or _is_number(guess)
+    return _is_order(guess) or _is_point(guess) or _is_points(guess) or _is_number(guess)
 
 
 def _is_number(guess: Any) -> bool:
@@ -137,3 +144,8 @@ def _is_order(guess: Any) -> bool:
 def _is_point(guess: Any) -> bool:
     pair = isinstance(guess, list | tuple) and len(guess) == 2
     return pair and all(_is_number(number) for number in guess)
+
+
+def _is_points(guess: Any) -> bool:
+    several = isinstance(guess, list | tuple) and len(guess) > 1
+    return several and all(_is_point(point) for point in guess)

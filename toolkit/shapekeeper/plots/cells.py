@@ -207,7 +207,7 @@ def _pairs(graph: RegionGraph, ax: Axes, legend: bool) -> None:
     if legend:
         counts = any(p.evidence for p in graph.pathways)
         solid = f"Solid: pathway, darker with {'more entries' if counts else 'density'}"
-        dashed = "; dashed: never tested" * any(not p.known for p in graph.pathways)
+        dashed = "; dashed: never tested or not settled" * any(not p.known for p in graph.pathways)
         dots = "; dot: tested, none found" * bool(absent)
         caption(ax, f"{solid}{dashed}{dots}.", graph.note)
 

@@ -326,7 +326,7 @@ def _explain(pen: _Pen, sketch: Sketch) -> None:
         "columns: level": bool(sketch.columns),
         "two heads: a pair of pathways": any(line.both for line in sketch.lines),
         f"thicker: {'more entries' if counts else 'denser'}": sketch.many == 1,
-        "dashed: never tested": bool(sketch.many)
+        "dashed: never tested or not settled": bool(sketch.many)
         and any(line.pathway and not line.known for line in sketch.lines),
         "dotted: not drawn, yet not 0": bool(sketch.leaks),
         "in full: the two strongest of each region": any(line.pathway for line in sketch.hairs),

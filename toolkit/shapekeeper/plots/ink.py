@@ -58,7 +58,8 @@ class Ink:
     dark: bool = False
 
     def __post_init__(self):
-        object.__setattr__(self, "dark", luminance(self.paper) < 0.18)
+        # Black and white contrast alike with this luminance: (1.05 * 0.05) ** 0.5 - 0.05.
+        object.__setattr__(self, "dark", luminance(self.paper) < 0.179)
 
     @classmethod
     def of(cls, ax: Axes) -> Ink:
@@ -82,8 +83,8 @@ class Ink:
         return dark if self.dark else light
 
     def on(self, fill: Any) -> str:
-        """The color of words on a fill."""
-        return Ink(to_hex(fill)).ink
+        """The color of words on a fill: black or white, whichever stands out more."""
+        return "#ffffff" if Ink(to_hex(fill)).dark else "#000000"
 
     @property
     def ink(self) -> str:

@@ -335,7 +335,7 @@ class RegionGraphView {
     });
     this.drawBar();
     this.drawStatus();
-    this.frame.codeText.textContent = this.model.get("facts").code;
+    this.frame.showCode(this.model.get("facts").code);
   }
 
   /** Redraws without letting the focus fall out of the drawing, where a key would reach the notebook. */
@@ -383,7 +383,8 @@ class RegionGraphView {
 
   /** The drawing is one stop for Tab: the thing used last, else the first. */
   rove() {
-    const nodes = [...this.svg.querySelectorAll("[data-key][tabindex]")];
+    const drawn = this.mode === "map" ? this.world : this.cells;
+    const nodes = [...drawn.querySelectorAll("[data-key][tabindex]")];
     const active = nodes.find((node) => node.dataset.key === this.ui.active) ?? nodes[0];
     for (const node of nodes) setAttributes(node, { tabindex: node === active ? 0 : -1 });
     setAttributes(this.svg, { tabindex: nodes.length ? -1 : 0 });
@@ -1018,7 +1019,9 @@ class RegionGraphView {
     const path = this.scene.paths.get(key);
     if (this.mode === "map") this.ui.active = key ?? this.ui.active;
     else if (key) this.ui.active = path ? `m:${path.target}<${path.source}` : `m:${key.slice(2)}<${key.slice(2)}`;
+    const inside = this.svg.contains(document.activeElement);
     this.draw();
+    if (inside) this.focusThing(this.ui.active);
   }
 
   fit() {
@@ -1044,7 +1047,7 @@ class RegionGraphView {
     if (!help.hidden) {
       this.before = document.activeElement;
       help.querySelector("[tabindex]").focus();
-    } else if (this.before?.isConnected) this.before.focus();
+    } else (this.before?.checkVisibility() ? this.before : this.svg).focus();
   }
 
   async copy(pressed) {
@@ -1055,7 +1058,7 @@ class RegionGraphView {
       getSelection().selectAllChildren(this.frame.codeText);
       document.execCommand("copy"); // pages without https have no clipboard
     }
-    pressed.querySelector("span").textContent = "Copied";
+    pressed.lastChild.textContent = "Copied";
     this.frame.say("Copied");
   }
 

@@ -132,7 +132,7 @@ function conversation(model) {
 
 /**
  * The parts every widget has. `run(cmd, button)` is called for every element with `data-cmd`.
- * @returns the nodes, and `say`, `alert`, `status`, `close`
+ * @returns the nodes, and `on` (a listener that goes with the frame), `showCode`, `say`, `alert`, `close`
  */
 function frame({ testid, title, make, extra, keys, run }) {
   const controller = new AbortController();
@@ -148,7 +148,12 @@ function frame({ testid, title, make, extra, keys, run }) {
   on(root, "mousedown", (event) => event.stopPropagation());
   on(root, "keydown", (event) => handOn(event, root));
   followTheme(root, on, controller.signal);
-  return { ...nodes, on, ...voices(nodes), close: () => (controller.abort(), root.remove()) };
+  const showCode = (code) => {
+    if (nodes.codeText.textContent === code) return;
+    nodes.codeText.textContent = code;
+    nodes.code.querySelector("button").lastChild.textContent = "Copy";
+  };
+  return { ...nodes, on, showCode, ...voices(nodes), close: () => (controller.abort(), root.remove()) };
 }
 
 function frameNodes({ testid, title, make, extra, keys }) {
