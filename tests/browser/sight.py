@@ -60,7 +60,7 @@ TEXTS = f"""root => {{ {STYLE}
   return found;
 }}"""
 
-# Strokes and fills of the drawn things a selector names, and the color of the canvas under them.
+# Strokes, fills and borders of the things a selector names, and the color of the ground under them.
 MARKS = f"""(root, selector) => {{ {STYLE}
   const over = (top, under) => top.slice(0, 3).map(
     (c, i) => c * top[3] + under[i] * (1 - top[3]));
@@ -77,10 +77,13 @@ MARKS = f"""(root, selector) => {{ {STYLE}
     if (!shown(mark) || !mark.getClientRects().length) continue;
     if (mark.closest(':disabled, [aria-disabled="true"]')) continue;
     const style = getComputedStyle(mark);
-    const under = ground(mark);
-    const seen = ['stroke', 'fill'].filter(p => style[p] !== 'none').map(p => {{
-      const [r, g, b, a] = rgba(style[p]);
-      return over([r, g, b, a / 255 * opacity(mark) * style[`${{p}}Opacity`]], under);
+    const drawn = mark instanceof SVGElement;
+    const under = ground(drawn ? mark : mark.parentElement);
+    const parts = drawn ? ['stroke', 'fill'] : ['borderTopColor', 'backgroundColor'];
+    const seen = parts.filter(part => style[part] !== 'none').map(part => {{
+      const [r, g, b, a] = rgba(style[part]);
+      const own = (style[`${{part}}Opacity`] ?? 1) * opacity(mark);
+      return over([r, g, b, a / 255 * own], under);
     }});
     if (seen.length) found.push({{mark: mark.outerHTML.slice(0, 120), under, seen}});
   }}

@@ -58,15 +58,26 @@ def test_nothing_that_takes_a_click_is_under_24_pixels(open_notebook, width):
         assert sight.small_targets(editor.root) == [], state
 
 
+# What has to be told from its ground: outlines, lines, arrowheads, icons, fields, cells.
+MARKS = {
+    "nothing selected": ".sk-disc, .sk-line, .sk-head, .sk-dock-line, .sk-dock-head, .sk-icon path",
+    "a region selected": ".sk-disc, .sk-line, .sk-head, .sk-knob, .sk-icon path, input[type=text]",
+    "a pathway selected": ".sk-selected > .sk-line, .sk-selected > .sk-head, input[type=text]",
+    "the matrix": ".sk-found .sk-fill, .sk-inside .sk-fill, .sk-open-box",
+    "an unfinished graph": ".sk-culprit > .sk-disc, .sk-badge circle, .sk-bad > .sk-icon path",
+}
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_texts_and_marks_stand_out(open_notebook, theme):
     editor = shown(open_notebook, height=1400)
     editor.notebook.theme(theme)
-    marks = '[data-key^="r:"] circle, [data-key^="p:"] path'
+    pale = {}
     for state in states(editor):
-        assert sight.pale_texts(editor.root) == [], state
-        if state in ("nothing selected", "a region selected"):
-            assert sight.pale_marks(editor.root, marks) == [], state
+        pale[state] = sight.pale_texts(editor.root)
+        if state in MARKS:
+            pale[state] += sight.pale_marks(editor.root, MARKS[state])
+    assert {state: found for state, found in pale.items() if found} == {}
 
 
 def test_no_sideways_scroll_at_200_percent(open_notebook):

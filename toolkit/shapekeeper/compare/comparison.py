@@ -51,8 +51,8 @@ class Comparison:
     Example:
         >>> import shapekeeper as sk
         >>> found = sk.compare(sk.tasks.pencil(), [sk.Projection()], seeds=2, steps=10)
-        >>> found.summary().loc["Projection", ["violation", "holds"]].tolist()
-        [0.0, 'always']
+        >>> found.holds("Projection"), bool((found.frame["violation"] == 0).all())
+        ('always', True)
     """
 
     frame: pd.DataFrame

@@ -9,7 +9,7 @@ import numpy as np
 __all__ = ["bowed", "routed", "trimmed"]
 
 BOWS = 0.09 * np.arange(-6, 7)
-SAMPLES = 12
+SAMPLES, COARSE = 45, 4  # Points of a curve, and every which of them other curves look at.
 CLEAR = 7.0  # Pixels between a line and a region that it does not join.
 STRANDS = 30.0  # Pixels between the middles of two lines that join the same regions.
 
@@ -77,8 +77,9 @@ def routed(
     chosen: dict[int, int] = {}
     for _ in range(2):
         for i in order:
-            others = [choices[j][1][k] for j, k in chosen.items() if j != i]
-            cost = own[i] + (_company(choices[i][1], np.stack(others)) if others else 0)
+            others = [choices[j][1][k, ::COARSE] for j, k in chosen.items() if j != i]
+            mine = choices[i][1][:, ::COARSE]
+            cost = own[i] + (_company(mine, np.stack(others)) if others else 0)
             chosen[i] = int(np.argmin(cost))
     return [float(choices[i][0][chosen[i]]) for i in range(len(ends))]
 

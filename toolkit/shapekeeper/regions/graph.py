@@ -79,12 +79,22 @@ class RegionGraph:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the regions, in unit order."""
+        """The names of the regions, in unit order.
+
+        Example:
+            >>> RegionGraph([Region("eye", 8), Region("hand", 4)]).names
+            ('eye', 'hand')
+        """
         return tuple(region.name for region in self.regions)
 
     @property
     def units(self) -> int:
-        """How many units all regions have together."""
+        """How many units all regions have together.
+
+        Example:
+            >>> RegionGraph([Region("eye", 8), Region("hand", 4)]).units
+            12
+        """
         return sum(region.size for region in self.regions)
 
     @property
@@ -100,7 +110,12 @@ class RegionGraph:
 
     @property
     def levels(self) -> dict[str, float]:
-        """Region name -> level in the hierarchy, for the regions that have one."""
+        """Region name -> level in the hierarchy, for the regions that have one.
+
+        Example:
+            >>> RegionGraph([Region("V1", 8, level=1), Region("X", 4)]).levels
+            {'V1': 1}
+        """
         return {r.name: r.level for r in self.regions if r.level is not None}
 
     def region(self, name: str) -> Region:
@@ -108,6 +123,10 @@ class RegionGraph:
 
         Raises:
             StructureError: If no region is called so; names the closest one.
+
+        Example:
+            >>> RegionGraph([Region("eye", 8)]).region("eye")
+            Region("eye", 8)
         """
         for region in self.regions:
             if region.name == name:
@@ -120,6 +139,11 @@ class RegionGraph:
 
         Raises:
             StructureError: If a region is unknown, or no pathway runs that way.
+
+        Example:
+            >>> two = RegionGraph([Region("eye", 8), Region("hand", 4)], [Pathway("eye", "hand")])
+            >>> two.pathway("eye", "hand").density
+            1.0
         """
         for name in (source, target):
             self.region(name)
@@ -174,6 +198,11 @@ class RegionGraph:
 
         Raises:
             StructureError: If no region is called so.
+
+        Example:
+            >>> two = RegionGraph([Region("eye", 8), Region("hand", 4)], [Pathway("eye", "hand")])
+            >>> len(two.without_region("hand").pathways)
+            0
         """
         gone = self.region(name)
         return replace(
@@ -206,6 +235,11 @@ class RegionGraph:
 
         Raises:
             StructureError: If no pathway runs that way.
+
+        Example:
+            >>> two = RegionGraph([Region("eye", 8), Region("hand", 4)], [Pathway("eye", "hand")])
+            >>> two.without_pathway("eye", "hand").open_weights()
+            80
         """
         gone = self.pathway(source, target)
         return replace(self, pathways=tuple(p for p in self.pathways if p is not gone))
@@ -217,6 +251,11 @@ class RegionGraph:
 
         Raises:
             StructureError: If no region is called `old`, or another one is called `new`.
+
+        Example:
+            >>> two = RegionGraph([Region("eye", 8), Region("hand", 4)], [Pathway("eye", "hand")])
+            >>> two.renamed("eye", "ear").pathways
+            (Pathway("ear", "hand"),)
         """
         self.region(old)
         if new in self.names and new != old:
@@ -268,6 +307,12 @@ class RegionGraph:
 
         Raises:
             StructureError: If the graph is unfinished; lists everything that is missing.
+
+        Example:
+            >>> ends = [Region("eye", 3, input=True), Region("hand", 2, output=True)]
+            >>> graph = RegionGraph(ends, [Pathway("eye", "hand", density=0.5)])
+            >>> int(graph.mask()[graph.slices["hand"], graph.slices["eye"]].sum())
+            3
         """
         graph = self.settled(unknown)
         found = graph.problems()
@@ -290,6 +335,12 @@ class RegionGraph:
 
         Raises:
             StructureError: If the graph is unfinished; lists everything that is missing.
+
+        Example:
+            >>> ends = [Region("eye", 3, input=True), Region("hand", 2, output=True)]
+            >>> graph = RegionGraph(ends, [Pathway("eye", "hand", density=0.5)])
+            >>> graph.connections().allows(torch.zeros(5, 5)).item()
+            True
         """
         return Connections(self.mask(seed, unknown))
 
@@ -319,6 +370,11 @@ class RegionGraph:
         """Whether no chain of pathways leads back to where it began.
 
         Pathways never tested count as closed; see `settled`.
+
+        Example:
+            >>> two = RegionGraph([Region("eye", 8), Region("hand", 4)], [Pathway("eye", "hand")])
+            >>> two.is_feedforward, two.with_pathway(Pathway("hand", "eye")).is_feedforward
+            (True, False)
         """
         return not self.loops()
 
@@ -381,6 +437,11 @@ class RegionGraph:
 
         Returns:
             A graph whose regions all have positions, on a canvas 588 wide and 480 high.
+
+        Example:
+            >>> two = RegionGraph([Region("eye", 8), Region("hand", 4)], [Pathway("eye", "hand")])
+            >>> [region.position for region in two.arranged().regions]
+            [(68.0, 240.0), (520.0, 240.0)]
         """
         places = arranging.arrange(self, anew)
         return replace(
@@ -427,7 +488,13 @@ class RegionGraph:
         return f"{len(self.regions)} regions, {known} pathways{more}"
 
     def to_json(self) -> dict[str, Any]:
-        """The graph as plain lists, dicts, text and numbers."""
+        """The graph as plain lists, dicts, text and numbers.
+
+        Example:
+            >>> two = RegionGraph([Region("eye", 8), Region("hand", 4)], [Pathway("eye", "hand")])
+            >>> two.to_json()["pathways"]
+            [{'source': 'eye', 'target': 'hand', 'density': 1.0, 'known': True, 'evidence': None}]
+        """
         return forms.to_json(self)
 
     @classmethod
@@ -453,6 +520,11 @@ class RegionGraph:
 
         Everything about a region is a node attribute, everything about a pathway an edge
         attribute; `tested_absent` and `note` are attributes of the graph.
+
+        Example:
+            >>> two = RegionGraph([Region("eye", 8), Region("hand", 4)], [Pathway("eye", "hand")])
+            >>> two.to_networkx().edges["eye", "hand"]["density"]
+            1.0
         """
         return forms.to_networkx(self)
 
@@ -485,6 +557,11 @@ class RegionGraph:
         Returns:
             A float array (regions, regions), `[target, source]`; 0 where no pathway runs, on the
             diagonal the density inside each region.
+
+        Example:
+            >>> two = RegionGraph([Region("eye", 8), Region("hand", 4)], [Pathway("eye", "hand")])
+            >>> two.to_matrix().tolist()
+            [[1.0, 0.0], [1.0, 1.0]]
         """
         place = {name: i for i, name in enumerate(self.names)}
         matrix = np.zeros((len(place), len(place)))
@@ -522,6 +599,12 @@ class RegionGraph:
         """One row per pathway: source, target, density, known, confirming, contradicting.
 
         The last two are the counts of `Pathway.evidence`, missing where nobody counted.
+
+        Example:
+            >>> two = RegionGraph([Region("eye", 8), Region("hand", 4)], [Pathway("eye", "hand")])
+            >>> two.to_edge_table()[["source", "target", "density"]]
+              source target  density
+            0    eye   hand      1.0
         """
         return forms.to_edge_table(self)
 

@@ -376,6 +376,7 @@ class RegionGraphView {
     this.grid.toggleAttribute("hidden", !isMap);
     this.cells.toggleAttribute("hidden", isMap);
     setAttributes(this.svg, { "aria-roledescription": isMap ? "region map" : "region matrix", "aria-label": this.countWords() });
+    if (isMap) this.cells.replaceChildren();
     if (isMap) this.drawMap();
     else this.drawMatrix();
     this.rove();

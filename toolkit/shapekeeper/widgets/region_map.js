@@ -117,60 +117,83 @@ const APART = [0.16, 0.22, 0.28, 0.36, 0.54]; // of two lines that join one pair
  * @returns Map of key -> bow
  */
 function chooseBows(lines, circles, kept, slight) {
-  const bows = new Map(kept);
+  const length = (line) => distance(circles.get(line.from), circles.get(line.to));
+  const shape = (line, bow) => outlined(sampled(curve(circles.get(line.from), circles.get(line.to), bow), 9));
   // the chips of two lines that join one pair need 44 pixels between them
   const apart = (line) => APART.map((bow) => Math.max(bow, 44 / length(line) + bow - APART[0]));
   const choices = (line) => (line.twin ? apart(line) : slight ? SLIGHT : BOWS);
-  const shape = (line, bow) => sampled(curve(circles.get(line.from), circles.get(line.to), bow));
-  const length = (line) => distance(circles.get(line.from), circles.get(line.to));
+  const bows = new Map(kept);
   const free = lines.filter((line) => !kept.has(line.key)).sort((p, q) => length(p) - length(q));
   if (!free.length) return bows;
   const shapes = new Map(lines.filter((line) => kept.has(line.key)).map((line) => [line.key, shape(line, kept.get(line.key))]));
-  for (let sweep = 0; sweep < 3; sweep++) {
-    for (const line of free) {
-      const others = [...shapes].filter(([key]) => key !== line.key).map(([, points]) => points);
-      const priced = choices(line).map((bow) => {
-        const points = shape(line, bow);
-        return { bow, points, cost: 14 * Math.abs(bow) + bowCost(points, line, circles, others) };
-      });
-      const best = priced.reduce((p, q) => (q.cost < p.cost - 1e-9 ? q : p));
-      bows.set(line.key, best.bow);
-      shapes.set(line.key, best.points);
+  const options = new Map(free.map((line) => [line.key, choices(line).map((bow) => alone(bow, shape(line, bow), line, circles))]));
+  for (let sweep = 0, settled = false; sweep < 3 && !settled; sweep++) {
+    settled = true;
+    for (const { key } of free) {
+      const best = cheapest(options.get(key), [...shapes].filter(([other]) => other !== key).map(([, other]) => other));
+      settled &&= bows.get(key) === best.bow;
+      bows.set(key, best.bow);
+      shapes.set(key, best.shape);
     }
   }
   return bows;
 }
 
-function bowCost(points, line, circles, others) {
-  let cost = 0;
+/** A bow with what it costs before the other lines are looked at. */
+function alone(bow, shape, { from, to }, circles) {
+  let cost = 14 * Math.abs(bow);
   for (const [key, circle] of circles) {
-    if (key === line.from || key === line.to) continue;
-    const near = Math.min(...points.map((p) => distance(p, circle)));
+    if (key === from || key === to) continue;
+    const near = Math.min(...shape.points.map((p) => distance(p, circle)));
     if (near < circle.r + 7) cost += 60 + 2 * (circle.r + 7 - near);
     else if (near < circle.r + 26) cost += 3 * (1 - (near - circle.r) / 26);
   }
-  for (const p of points) if (p.x < 6 || p.x > 582 || p.y < 6 || p.y > 474) cost += 8;
-  for (const other of others) cost += meeting(points, other);
-  return cost;
+  for (const p of shape.points) if (p.x < 6 || p.x > CANVAS.width - 6 || p.y < 6 || p.y > CANVAS.height - 6) cost += 8;
+  return { bow, shape, cost };
+}
+
+/** The cheapest option beside the other lines; one that costs more alone is not looked at further. */
+function cheapest(options, others) {
+  let best = { total: Infinity };
+  for (const option of options) {
+    let total = option.cost;
+    for (const other of others) {
+      if (total >= best.total) break;
+      total += meeting(option.shape, other);
+    }
+    if (total < best.total - 1e-9) best = { ...option, total };
+  }
+  return best;
+}
+
+/** Points with the box around them, widened by how close two lines may come. */
+function outlined(points) {
+  const [xs, ys] = [points.map((p) => p.x), points.map((p) => p.y)];
+  return { points, left: Math.min(...xs) - 5, right: Math.max(...xs) + 5, top: Math.min(...ys) - 5, bottom: Math.max(...ys) + 5 };
 }
 
 /** 1.6 per crossing, 5 per stretch that two lines run nearly on top of each other. */
-function meeting(p, q) {
+function meeting(one, other) {
+  if (one.left > other.right || other.left > one.right || one.top > other.bottom || other.top > one.bottom) return 0;
+  const [p, q] = [one.points, other.points];
   let cost = 0;
   for (let i = 1; i < p.length; i++) {
+    if (Math.max(p[i - 1].x, p[i].x) < other.left || Math.min(p[i - 1].x, p[i].x) > other.right) continue;
+    if (Math.max(p[i - 1].y, p[i].y) < other.top || Math.min(p[i - 1].y, p[i].y) > other.bottom) continue;
+    const inner = i > 2 && i < p.length - 1; // lines of one region are close where they meet it
     let close = false;
     for (let j = 1; j < q.length; j++) {
       if (crosses(p[i - 1], p[i], q[j - 1], q[j])) cost += 1.6;
-      close ||= i > 2 && i < p.length - 2 && distance(p[i], q[j]) < 9 && nearlyParallel(p[i - 1], p[i], q[j - 1], q[j]);
+      close ||= inner && distance(p[i], q[j]) < 10 && nearlyParallel(p[i - 1], p[i], q[j - 1], q[j]);
     }
-    if (close) cost += 5 / 3;
+    if (close) cost += 5 / 2;
   }
   return cost;
 }
 
 function crosses(a, b, c, d) {
-  const side = (p, q, r) => Math.sign((q.x - p.x) * (r.y - p.y) - (q.y - p.y) * (r.x - p.x));
-  return side(a, b, c) * side(a, b, d) < 0 && side(c, d, a) * side(c, d, b) < 0;
+  const left = (p, q, r) => (q.x - p.x) * (r.y - p.y) > (q.y - p.y) * (r.x - p.x);
+  return left(a, b, c) !== left(a, b, d) && left(c, d, a) !== left(c, d, b);
 }
 
 function nearlyParallel(a, b, c, d) {
