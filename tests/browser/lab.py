@@ -229,6 +229,7 @@ EXECUTE = f"""async code => {{
   const reply = (await kernel.requestExecute({{code, store_history: false}}).done).content;
   if (reply.status !== 'ok') throw new Error(`${{reply.ename}}: ${{reply.evalue}}`);
 }}"""
+RESTART = f"async () => {{ {PANEL} await panel.sessionContext.session.kernel.restart(); }}"
 SHUTDOWN = f"async () => {{ {PANEL} if (panel) await panel.sessionContext.shutdown(); }}"
 THEME = """async theme => {
   await window.jupyterapp.commands.execute('apputils:change-theme', {theme});

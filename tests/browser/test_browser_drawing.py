@@ -1,5 +1,6 @@
 """The region graph editor by hand: drawing, breaking, undoing, and training what was drawn."""
 
+import lab
 import pytest
 from lab import center
 from playwright.sync_api import expect
@@ -235,6 +236,78 @@ def test_escape_in_a_drag_puts_everything_back(open_notebook):
     expect(editor.key("r:between")).to_be_visible()
     assert editor.drawing() == drawing
     assert notebook.ask("calls") == []
+
+
+def test_a_message_offers_the_way_out(open_notebook):
+    notebook = open_notebook([THREE])
+    notebook.run(0)
+    editor = Editor(notebook, 0)
+    editor.click(editor.key("c:between>hand"))
+    editor.click(editor.command("delete"))
+    expect(editor.status).to_contain_text("No input reaches the output “hand”.")
+    editor.click(editor.status.get_by_role("button", name="Show me"))
+    notebook.until("editor.selected", ["r:hand"])
+    editor.click(editor.status.get_by_role("button", name="Add between → hand"))
+    notebook.until(PATHWAYS, ["between>hand", "eye>between"])
+    expect(editor.status).to_contain_text("Ready to compile.")
+    notebook.press("Control+z", "Control+z")
+    notebook.until("editor.value.to_json() == start.to_json()", True)
+
+
+def test_the_matrix_is_a_full_editor(open_notebook):
+    notebook = open_notebook([THREE])
+    notebook.run(0)
+    editor = Editor(notebook, 0)
+    editor.click(editor.command("matrix"))
+    expect(editor.key("m:between<eye")).to_be_visible()
+    # Rows receive, columns send: one press opens eye -> hand.
+    editor.click(editor.key("m:hand<eye"))
+    notebook.until(PATHWAYS, ["between>hand", "eye>between", "eye>hand"])
+    expect(editor.key("m:hand<eye")).to_be_focused()
+    # By keyboard: two up and one right is where eye receives from between.
+    notebook.press("ArrowUp", "ArrowUp", "ArrowRight", "Space")
+    notebook.until(PATHWAYS, ["between>eye", "between>hand", "eye>between", "eye>hand"])
+    notebook.press("Space")
+    notebook.until(PATHWAYS, ["between>hand", "eye>between", "eye>hand"])
+    notebook.press("v")
+    expect(editor.key("p:eye>hand")).to_be_attached()
+    expect(editor.key("r:eye")).to_be_visible()
+    notebook.press("Control+z", "Control+z", "Control+z")
+    notebook.until("editor.value.to_json() == start.to_json()", True)
+
+
+def test_the_code_follows_the_drawing_and_is_copied_whole(open_notebook):
+    notebook = open_notebook([THREE])
+    notebook.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    notebook.run(0)
+    editor = Editor(notebook, 0)
+    editor.click(editor.command("code"))
+    editor.click(editor.key("r:hand"))
+    editor.write("name", "left hand")
+    notebook.until(NAMES, ["eye", "between", "left hand"])
+    expect(editor.root.get_by_test_id("code")).to_contain_text("left hand")
+    editor.click(editor.command("copy"))
+    expect(editor.root.get_by_test_id("polite")).to_have_text("Copied")
+    copied = notebook.page.evaluate("navigator.clipboard.readText()")
+    assert copied == notebook.ask("editor.code()")
+    notebook.execute(copied)
+    assert notebook.ask("graph == editor.value")
+
+
+def test_without_a_kernel_the_drawing_can_be_looked_at(open_notebook):
+    notebook = open_notebook([THREE])
+    notebook.run(0)
+    editor = Editor(notebook, 0)
+    drawing = editor.drawing()
+    notebook.call(lab.RESTART)
+    expect(editor.status).to_contain_text("No kernel. You can look, not change.")
+    assert editor.can("add-region", "add-pathway", "undo", "redo") == [False] * 4
+    editor.click(editor.key("r:between"))
+    expect(editor.field("name")).to_be_disabled()
+    editor.move_region("between", 40, -40)
+    assert editor.drawing() == drawing
+    editor.click(editor.command("matrix"))
+    expect(editor.key("m:between<eye")).to_be_visible()
 
 
 def go_to(editor: Editor, key: str) -> None:

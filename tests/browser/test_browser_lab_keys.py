@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from region_editor import Editor
 from test_browser_drawing import THREE
 
-CELLS = [THREE, "'second'", "'third'", "'fourth'"]
+CELLS = [THREE, "'second'", "'third'", "'fourth\\n'" + 40 * "\n# more"]
 # Gives the focus to the next focusable thing, whose name is not among `done`; null: none is left.
 NEXT = """(root, done) => {
   const name = e => e.dataset.key ?? e.dataset.cmd ?? e.dataset.field ?? e.dataset.testid
@@ -24,6 +24,9 @@ NEXT = """(root, done) => {
   }
   return null;
 }"""
+
+
+INSIDE = "root => root.contains(document.activeElement)"
 
 
 @pytest.fixture
@@ -76,6 +79,42 @@ def test_d_d_deletes_no_cell_whatever_has_the_focus(editor):
         notebook.run(0)  # a fresh editor for the next face
 
 
+def test_the_focus_never_falls_out(editor):
+    """Where a pressed button goes away with what it did, the next key is still the editor's."""
+    notebook = editor.notebook
+
+    def press(thing):
+        editor.click(thing)
+        assert editor.root.evaluate(INSIDE), thing
+
+    press(editor.key("c:between>hand"))
+    press(editor.command("reverse"))
+    notebook.until(
+        "'hand>between' in [f'{p.source}>{p.target}' for p in editor.value.pathways]", True
+    )
+    press(editor.command("delete"))
+    way = editor.status.get_by_role("button", name="Add between → hand")
+    way.wait_for()
+    press(way)
+    expect(way).to_have_count(0)
+    assert editor.root.evaluate(INSIDE)
+    notebook.press("Control+z")
+    way.wait_for()
+    press(editor.key("r:eye"))
+    press(editor.command("select:p:eye>between"))
+    press(editor.command("select:r:eye"))
+    for name in ("eye", "between", "hand"):
+        press(editor.key(f"r:{name}"))
+        press(editor.command("delete"))
+        expect(editor.key(f"r:{name}")).to_have_count(0)
+        assert editor.root.evaluate(INSIDE), name
+    press(editor.command("example:with_memory"))
+    expect(editor.key("r:association")).to_be_visible()
+    assert editor.root.evaluate(INSIDE)
+    notebook.press("d", "d")
+    assert notebook.cell_count == len(CELLS)
+
+
 def test_escape_three_times_gives_lab_its_keys_back(editor):
     notebook = editor.notebook
     editor.click(editor.key("r:between"))
@@ -98,3 +137,24 @@ def test_running_the_cell_and_saving_work_from_inside_the_drawing(editor):
     expect(notebook.cell(1)).to_have_class(re.compile("jp-mod-active"))
     # The cell has run again: its editor is a new one, with nothing selected.
     notebook.until("editor.selected", [])
+
+
+def test_a_plain_wheel_scrolls_the_notebook_and_ctrl_wheel_zooms(editor):
+    page = editor.page
+    page.mouse.move(*editor.ground(0.5, 0.9))
+    size = editor.key("r:eye").bounding_box()["width"]
+    top = editor.root.bounding_box()["y"]
+    page.mouse.wheel(0, 120)
+    page.wait_for_function(
+        "([root, top]) => root.getBoundingClientRect().top < top - 20",
+        arg=[editor.root.element_handle(), top],
+    )
+    assert editor.key("r:eye").bounding_box()["width"] == pytest.approx(size)
+    page.mouse.move(*editor.ground(0.5, 0.7))
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -120)
+    page.keyboard.up("Control")
+    page.wait_for_function(
+        "([thing, size]) => thing.getBoundingClientRect().width > 1.1 * size",
+        arg=[editor.key("r:eye").element_handle(), size],
+    )

@@ -40,13 +40,13 @@ def compile_network(
     `z = W_lower h_lower + W_in x + b` and `h = act(W_own act(z) + z)`. All other weights do not
     exist: they are 0, and no count has them.
 
-    *Recurrent* otherwise: a rate network (H. Sompolinsky et al. 1988, Chaos in random neural
-    networks, eq. 1, in whole steps and as rates) that starts at `h = 0` and takes
-    `h' = act(W h + W_in x + b)` over all weights.
+    *Recurrent* otherwise: a rate network that starts at `h = 0` and takes steps
+    `h' = act(W h + W_in x + b)` over all weights (P. Dayan & L. Abbott 2001, Theoretical
+    Neuroscience, eq. 7.11, in Euler steps as long as its time constant).
 
     Both end in the readout `W_out h + b_out` of the output regions. Pathways never tested are
     closed; `graph.settled("open")` opens them. The connections are those of `graph.mask()`,
-    whatever the seed: one drawing, many runs.
+    whatever the seed: one drawing, many runs. `Region.sign` has no effect on them.
 
     Args:
         graph: What to build.
@@ -71,6 +71,7 @@ def compile_network(
         (`Connections.start`).
 
     Raises:
+        TypeError: If `graph` is no region graph.
         StructureError: If the graph is unfinished; lists everything that is missing.
         ValueError: If another argument is not what was wanted; lists all of them.
 

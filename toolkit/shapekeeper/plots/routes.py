@@ -37,13 +37,21 @@ def trimmed(curve: np.ndarray, first: float, last: float) -> np.ndarray:
     """The part of a curve that is so far from its first and its last point.
 
     Example:
-        >>> trimmed(np.array([[0.0, 0], [1, 0], [2, 0], [3, 0], [4, 0]]), 1.0, 2.0).tolist()
-        [[1.0, 0.0], [2.0, 0.0]]
+        >>> trimmed(np.array([[0.0, 0], [2, 0], [4, 0], [6, 0]]), 1.5, 1.0).tolist()
+        [[1.5, 0.0], [2.0, 0.0], [4.0, 0.0], [5.0, 0.0]]
     """
-    away = np.linalg.norm(curve - curve[0], axis=1) >= first
-    near = np.linalg.norm(curve - curve[-1], axis=1) >= last
-    kept = np.flatnonzero(away & near)
-    return curve[kept[0] : kept[-1] + 1] if len(kept) > 1 else curve[[0, -1]]
+    far = np.linalg.norm(curve - curve[0], axis=1)
+    near = np.linalg.norm(curve - curve[-1], axis=1)
+    kept = np.flatnonzero((far >= first) & (near >= last))
+    if len(kept) < 2:
+        return curve[[0, -1]]
+    i, j = kept[0], kept[-1]
+    ends = [curve[i], curve[j]]
+    if i > 0:
+        ends[0] = curve[i] + (curve[i - 1] - curve[i]) * (far[i] - first) / (far[i] - far[i - 1])
+    if j < len(curve) - 1:
+        ends[1] = curve[j] + (curve[j + 1] - curve[j]) * (near[j] - last) / (near[j] - near[j + 1])
+    return np.vstack([ends[0], curve[i : j + 1], ends[1]])
 
 
 def routed(
@@ -74,6 +82,10 @@ def routed(
     order = np.argsort(lengths, kind="stable").tolist()
     choices = [_choices(centers[a], centers[b], apart[i]) for i, (a, b) in enumerate(ends)]
     own = [_own_cost(*choices[i], ends[i], centers, radii) for i in range(len(ends))]
+    own = [
+        cost + 25 * (bows < 0) if side else cost
+        for cost, (bows, _), side in zip(own, choices, apart, strict=True)
+    ]
     chosen: dict[int, int] = {}
     for _ in range(2):
         for i in order:
@@ -86,9 +98,10 @@ def routed(
 
 def _choices(start: np.ndarray, end: np.ndarray, apart: bool) -> tuple[np.ndarray, np.ndarray]:
     bows = BOWS
-    if apart:  # Each of the two bows to its own right.
+    if apart:
+        # Each of the two bows to its own right; if that is barred, to the left beyond the other.
         least = min(max(0.18, STRANDS / np.linalg.norm(end - start)), BOWS[-1])
-        bows = BOWS[BOWS >= least - 1e-9]
+        bows = BOWS[(BOWS >= least - 1e-9) | (BOWS <= -least - 0.17)]
     return bows, np.stack([bowed(start, end, bow, SAMPLES) for bow in bows])
 
 

@@ -60,7 +60,14 @@ class RegionGraphEditor(DrawingWidget):
         >>> editor.close()
     """
 
-    _esm = source("shared.js", "region_map.js", "region_graph_editor.js")
+    _esm = source(
+        "shared.js",
+        "region_map.js",
+        "region_graph.js",
+        "region_parts.js",
+        "region_drawing.js",
+        "region_graph_editor.js",
+    )
     _css = source("shared.css", "region_graph_editor.css")
 
     value = Instance(RegionGraph).tag(sync=True, to_json=_to_browser, from_json=_from_browser)

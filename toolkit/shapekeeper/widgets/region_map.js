@@ -14,7 +14,14 @@ function mapStyle(count) {
 
 /** About how wide a text is; measuring it would need a page that is laid out. */
 function textWidth(text, size, bold = false) {
-  const wide = (c) => ("mwMW→".includes(c) ? 0.86 : "ijlI.,'|: ()ft".includes(c) ? 0.31 : /[A-Z]/.test(c) ? 0.69 : 0.56);
+  const wide = (c) =>
+    "mwMW→".includes(c)
+      ? 0.86
+      : "ijlI.,'|: ()ft".includes(c)
+        ? 0.31
+        : /[A-Z]/.test(c)
+          ? 0.69
+          : 0.56;
   return [...text].reduce((sum, c) => sum + wide(c), 0) * size * (bold ? 1.06 : 1);
 }
 
@@ -28,7 +35,10 @@ function curve(a, b, bow) {
 
 function pointAt({ a, c, b }, t) {
   const s = 1 - t;
-  return { x: s * s * a.x + 2 * s * t * c.x + t * t * b.x, y: s * s * a.y + 2 * s * t * c.y + t * t * b.y };
+  return {
+    x: s * s * a.x + 2 * s * t * c.x + t * t * b.x,
+    y: s * s * a.y + 2 * s * t * c.y + t * t * b.y,
+  };
 }
 
 /** The part of a curve between two of its parameters (de Casteljau). */
@@ -118,19 +128,36 @@ const APART = [0.16, 0.22, 0.28, 0.36, 0.54]; // of two lines that join one pair
  */
 function chooseBows(lines, circles, kept, slight) {
   const length = (line) => distance(circles.get(line.from), circles.get(line.to));
-  const shape = (line, bow) => outlined(sampled(curve(circles.get(line.from), circles.get(line.to), bow), 9));
+  const course = (line, bow) => curve(circles.get(line.from), circles.get(line.to), bow);
+  const shape = (line, bow) => outlined(sampled(course(line, bow), 9));
   // the chips of two lines that join one pair need 44 pixels between them
   const apart = (line) => APART.map((bow) => Math.max(bow, 44 / length(line) + bow - APART[0]));
   const choices = (line) => (line.twin ? apart(line) : slight ? SLIGHT : BOWS);
   const bows = new Map(kept);
   const free = lines.filter((line) => !kept.has(line.key)).sort((p, q) => length(p) - length(q));
   if (!free.length) return bows;
-  const shapes = new Map(lines.filter((line) => kept.has(line.key)).map((line) => [line.key, shape(line, kept.get(line.key))]));
-  const options = new Map(free.map((line) => [line.key, choices(line).map((bow) => alone(bow, shape(line, bow), line, circles))]));
+  const shapes = new Map(
+    lines
+      .filter((line) => kept.has(line.key))
+      .map((line) => [line.key, shape(line, kept.get(line.key))]),
+  );
+  const options = new Map(
+    free.map((line) => [
+      line.key,
+      choices(line).map((bow) => ({
+        bow,
+        shape: shape(line, bow),
+        cost: aloneCost(course(line, bow), bow, line, circles),
+      })),
+    ]),
+  );
   for (let sweep = 0, settled = false; sweep < 3 && !settled; sweep++) {
     settled = true;
     for (const { key } of free) {
-      const best = cheapest(options.get(key), [...shapes].filter(([other]) => other !== key).map(([, other]) => other));
+      const best = cheapest(
+        options.get(key),
+        [...shapes].filter(([other]) => other !== key).map(([, other]) => other),
+      );
       settled &&= bows.get(key) === best.bow;
       bows.set(key, best.bow);
       shapes.set(key, best.shape);
@@ -139,17 +166,18 @@ function chooseBows(lines, circles, kept, slight) {
   return bows;
 }
 
-/** A bow with what it costs before the other lines are looked at. */
-function alone(bow, shape, { from, to }, circles) {
+/** What a bow costs before the other lines are looked at. */
+function aloneCost(whole, bow, { from, to }, circles) {
   let cost = 14 * Math.abs(bow);
+  const points = sampled(whole, 24);
   for (const [key, circle] of circles) {
     if (key === from || key === to) continue;
-    const near = Math.min(...shape.points.map((p) => distance(p, circle)));
+    const near = Math.min(...points.map((p) => distance(p, circle)));
     if (near < circle.r + 7) cost += 60 + 2 * (circle.r + 7 - near);
     else if (near < circle.r + 26) cost += 3 * (1 - (near - circle.r) / 26);
   }
-  for (const p of shape.points) if (p.x < 6 || p.x > CANVAS.width - 6 || p.y < 6 || p.y > CANVAS.height - 6) cost += 8;
-  return { bow, shape, cost };
+  const isOut = (p) => p.x < 6 || p.x > CANVAS.width - 6 || p.y < 6 || p.y > CANVAS.height - 6;
+  return cost + 4 * points.filter(isOut).length;
 }
 
 /** The cheapest option beside the other lines; one that costs more alone is not looked at further. */
@@ -169,22 +197,37 @@ function cheapest(options, others) {
 /** Points with the box around them, widened by how close two lines may come. */
 function outlined(points) {
   const [xs, ys] = [points.map((p) => p.x), points.map((p) => p.y)];
-  return { points, left: Math.min(...xs) - 5, right: Math.max(...xs) + 5, top: Math.min(...ys) - 5, bottom: Math.max(...ys) + 5 };
+  return {
+    points,
+    left: Math.min(...xs) - 5,
+    right: Math.max(...xs) + 5,
+    top: Math.min(...ys) - 5,
+    bottom: Math.max(...ys) + 5,
+  };
 }
 
 /** 1.6 per crossing, 5 per stretch that two lines run nearly on top of each other. */
 function meeting(one, other) {
-  if (one.left > other.right || other.left > one.right || one.top > other.bottom || other.top > one.bottom) return 0;
+  if (
+    one.left > other.right ||
+    other.left > one.right ||
+    one.top > other.bottom ||
+    other.top > one.bottom
+  )
+    return 0;
   const [p, q] = [one.points, other.points];
   let cost = 0;
   for (let i = 1; i < p.length; i++) {
-    if (Math.max(p[i - 1].x, p[i].x) < other.left || Math.min(p[i - 1].x, p[i].x) > other.right) continue;
-    if (Math.max(p[i - 1].y, p[i].y) < other.top || Math.min(p[i - 1].y, p[i].y) > other.bottom) continue;
+    if (Math.max(p[i - 1].x, p[i].x) < other.left || Math.min(p[i - 1].x, p[i].x) > other.right)
+      continue;
+    if (Math.max(p[i - 1].y, p[i].y) < other.top || Math.min(p[i - 1].y, p[i].y) > other.bottom)
+      continue;
     const inner = i > 2 && i < p.length - 1; // lines of one region are close where they meet it
     let close = false;
     for (let j = 1; j < q.length; j++) {
       if (crosses(p[i - 1], p[i], q[j - 1], q[j])) cost += 1.6;
-      close ||= inner && distance(p[i], q[j]) < 10 && nearlyParallel(p[i - 1], p[i], q[j - 1], q[j]);
+      close ||=
+        inner && distance(p[i], q[j]) < 10 && nearlyParallel(p[i - 1], p[i], q[j - 1], q[j]);
     }
     if (close) cost += 5 / 2;
   }
@@ -209,11 +252,15 @@ function placeChips(lines, circles) {
   for (const line of lines) {
     const overlap = (t) => {
       const p = pointAt(line.whole, t);
-      const hits = taken.filter((q) => Math.abs(q.x - p.x) < (q.width + line.width) / 2 + 2 && Math.abs(q.y - p.y) < 20);
+      const hits = taken.filter(
+        (q) => Math.abs(q.x - p.x) < (q.width + line.width) / 2 + 2 && Math.abs(q.y - p.y) < 20,
+      );
       const covered = [...circles.values()].filter((c) => distance(p, c) < c.r + line.width / 2);
       return 10 * hits.length + 4 * covered.length + Math.abs(t - 0.5);
     };
-    const t = [0.5, 0.42, 0.58, 0.34, 0.66, 0.27, 0.73].reduce((p, q) => (overlap(q) < overlap(p) ? q : p));
+    const t = [0.5, 0.42, 0.58, 0.34, 0.66, 0.27, 0.73].reduce((p, q) =>
+      overlap(q) < overlap(p) ? q : p,
+    );
     line.chip = pointAt(line.whole, t);
     taken.push({ ...line.chip, width: line.width });
   }
@@ -222,24 +269,37 @@ function placeChips(lines, circles) {
 /** Where names beside small circles go: right, left, below or above, off circles, names and lines. */
 function placeNames(names, circles, size, lines) {
   const points = lines.flatMap((whole) => sampled(whole, 16));
-  const boxes = [...circles.values()].map((c) => ({ x: c.x - c.r, y: c.y - c.r, w: 2 * c.r, h: 2 * c.r }));
-  const overlap = (p, q) =>
-    Math.max(0, Math.min(p.x + p.w, q.x + q.w) - Math.max(p.x, q.x)) * Math.max(0, Math.min(p.y + p.h, q.y + q.h) - Math.max(p.y, q.y));
-  return new Map(names.map((name) => {
-    const { x, y, r } = circles.get(name);
-    const w = textWidth(name, size, true);
-    const spots = [
-      { anchor: "start", dx: r + 4, dy: 4, x: x + r + 4, y: y - 7, w, h: 14 },
-      { anchor: "end", dx: -r - 4, dy: 4, x: x - r - 4 - w, y: y - 7, w, h: 14 },
-      { anchor: "middle", dx: 0, dy: r + 13, x: x - w / 2, y: y + r + 2, w, h: 14 },
-      { anchor: "middle", dx: 0, dy: -r - 5, x: x - w / 2, y: y - r - 16, w, h: 14 },
-    ];
-    const covers = (spot) => points.filter((p) => p.x > spot.x && p.x < spot.x + w && p.y > spot.y && p.y < spot.y + 14).length;
-    const price = (spot) => boxes.reduce((sum, box) => sum + overlap(spot, box), 0) + 40 * covers(spot) + (spot.x < 0 || spot.x + w > CANVAS.width ? 900 : 0);
-    const best = spots.reduce((p, q) => (price(q) < price(p) ? q : p));
-    boxes.push(best);
-    return [name, best];
+  const boxes = [...circles.values()].map((c) => ({
+    x: c.x - c.r,
+    y: c.y - c.r,
+    w: 2 * c.r,
+    h: 2 * c.r,
   }));
+  const overlap = (p, q) =>
+    Math.max(0, Math.min(p.x + p.w, q.x + q.w) - Math.max(p.x, q.x)) *
+    Math.max(0, Math.min(p.y + p.h, q.y + q.h) - Math.max(p.y, q.y));
+  return new Map(
+    names.map((name) => {
+      const { x, y, r } = circles.get(name);
+      const w = textWidth(name, size, true);
+      const spots = [
+        { anchor: "start", dx: r + 4, dy: 4, x: x + r + 4, y: y - 7, w, h: 14 },
+        { anchor: "end", dx: -r - 4, dy: 4, x: x - r - 4 - w, y: y - 7, w, h: 14 },
+        { anchor: "middle", dx: 0, dy: r + 13, x: x - w / 2, y: y + r + 2, w, h: 14 },
+        { anchor: "middle", dx: 0, dy: -r - 5, x: x - w / 2, y: y - r - 16, w, h: 14 },
+      ];
+      const covers = (spot) =>
+        points.filter((p) => p.x > spot.x && p.x < spot.x + w && p.y > spot.y && p.y < spot.y + 14)
+          .length;
+      const price = (spot) =>
+        boxes.reduce((sum, box) => sum + overlap(spot, box), 0) +
+        40 * covers(spot) +
+        (spot.x < 0 || spot.x + w > CANVAS.width ? 900 : 0);
+      const best = spots.reduce((p, q) => (price(q) < price(p) ? q : p));
+      boxes.push(best);
+      return [name, best];
+    }),
+  );
 }
 
 /** The angle in the middle of the widest gap between the given ones. */
@@ -255,13 +315,19 @@ function widestGap(angles) {
 function freeSpot(circles, wanted, radius) {
   const fits = (p) => circles.every((c) => distance(p, c) > c.r + radius + 24);
   const inside = (p) =>
-    p.x > radius + 40 && p.x < CANVAS.width - radius - 40 && p.y > radius + 24 && p.y < CANVAS.height - radius - 24;
+    p.x > radius + 40 &&
+    p.x < CANVAS.width - radius - 40 &&
+    p.y > radius + 24 &&
+    p.y < CANVAS.height - radius - 24;
   const start = { x: Math.round(wanted.x / 8) * 8, y: Math.round(wanted.y / 8) * 8 };
   for (let reach = 0; reach < 800; reach += 16) {
     const steps = Math.max(1, Math.round(reach / 6));
     for (let i = 0; i < steps; i++) {
       const angle = (2 * Math.PI * i) / steps;
-      const p = { x: start.x + Math.round((reach * Math.cos(angle)) / 8) * 8, y: start.y + Math.round((reach * Math.sin(angle)) / 8) * 8 };
+      const p = {
+        x: start.x + Math.round((reach * Math.cos(angle)) / 8) * 8,
+        y: start.y + Math.round((reach * Math.sin(angle)) / 8) * 8,
+      };
       if (fits(p) && (inside(p) || reach > 500)) return p;
     }
   }
@@ -290,7 +356,11 @@ function levelColumns(regions) {
     if (level === null) continue;
     columns.set(level, [...(columns.get(level) ?? []), position[0]]);
   }
-  const means = [...columns].map(([level, xs]) => ({ level, x: xs.reduce((a, b) => a + b) / xs.length, xs }));
+  const means = [...columns].map(([level, xs]) => ({
+    level,
+    x: xs.reduce((a, b) => a + b) / xs.length,
+    xs,
+  }));
   means.sort((p, q) => p.level - q.level);
   const tidy = means.every(({ x, xs }) => xs.every((value) => Math.abs(value - x) < 16));
   const rising = means.every(({ x }, i) => i === 0 || x > means[i - 1].x + 20);
@@ -300,7 +370,9 @@ function levelColumns(regions) {
 /** Groups of regions that stand close together, as lists of names. */
 function groupsByPlace(circles) {
   const entries = [...circles];
-  const nearest = entries.map(([key, c]) => Math.min(...entries.filter(([k]) => k !== key).map(([, d]) => distance(c, d))));
+  const nearest = entries.map(([key, c]) =>
+    Math.min(...entries.filter(([k]) => k !== key).map(([, d]) => distance(c, d))),
+  );
   const reach = 2.2 * [...nearest].sort((a, b) => a - b)[Math.floor(nearest.length / 2)];
   const left = new Map(entries);
   const groups = [];
@@ -337,8 +409,17 @@ function hull(points) {
 /** Scale and shift that show all circles, with a margin of 24. */
 function fitting(circles) {
   if (!circles.length) return { k: 1, x: 0, y: 0 };
-  const side = (axis, sign) => Math.max(...circles.map((c) => sign * c[axis] + c.r + (axis === "x" ? 44 : 12)));
+  const side = (axis, sign) =>
+    Math.max(...circles.map((c) => sign * c[axis] + c.r + (axis === "x" ? 44 : 12)));
   const [left, right, top, bottom] = [-side("x", -1), side("x", 1), -side("y", -1), side("y", 1)];
-  const k = clamp(0.5, Math.min((CANVAS.width - 48) / (right - left), (CANVAS.height - 48) / (bottom - top)), 1.25);
-  return { k, x: CANVAS.width / 2 - (k * (left + right)) / 2, y: CANVAS.height / 2 - (k * (top + bottom)) / 2 };
+  const k = clamp(
+    0.5,
+    Math.min((CANVAS.width - 48) / (right - left), (CANVAS.height - 48) / (bottom - top)),
+    1.25,
+  );
+  return {
+    k,
+    x: CANVAS.width / 2 - (k * (left + right)) / 2,
+    y: CANVAS.height / 2 - (k * (top + bottom)) / 2,
+  };
 }

@@ -6,16 +6,17 @@ from math import hypot
 from xml.sax.saxutils import escape, quoteattr
 
 from shapekeeper.regions import Pathway, Region, RegionGraph
+from shapekeeper.regions.arranging import CANVAS, radius
 
 __all__ = ["picture"]
 
-WIDTH, HEIGHT = 588, 480
+WIDTH, HEIGHT = (int(side) for side in CANVAS)
 BOW = 0.1
 Point = tuple[float, float]
 
 
 def picture(graph: RegionGraph) -> str:
-    """An SVG image of the graph, in the color of the text around it.
+    """An SVG image of the graph; with more than 8 regions, without what was never tested.
 
     Example:
         >>> from shapekeeper.regions import with_memory
@@ -24,20 +25,15 @@ def picture(graph: RegionGraph) -> str:
     """
     placed = graph.arranged()
     place = {region.name: region for region in placed.regions}
-    lines = [_pathway(p, place[p.source], place[p.target], len(place)) for p in graph.pathways]
+    drawn = [p for p in graph.pathways if p.known or len(place) <= 8]
+    lines = [_pathway(p, place[p.source], place[p.target], len(place)) for p in drawn]
     circles = [_region(region, len(place)) for region in placed.regions]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"'
         f' height="{HEIGHT}" role="img" aria-label={quoteattr(f"Region graph: {graph}")}'
-        ' font-family="sans-serif" font-size="12" text-anchor="middle" color="#444">'
+        ' font-family="sans-serif" font-size="12" text-anchor="middle" color="#666">'
         f"<title>{escape(f'Region graph: {graph}')}</title>{''.join(lines + circles)}</svg>"
     )
-
-
-def _radius(region: Region, count: int) -> float:
-    if count > 8:
-        return 21.0 if count <= 15 else 16.0 if count <= 25 else 10.0
-    return min(max(28.0, 4.8 * region.size**0.5), 52.0)
 
 
 def _at(region: Region) -> Point:
@@ -45,7 +41,7 @@ def _at(region: Region) -> Point:
 
 
 def _region(region: Region, count: int) -> str:
-    (x, y), r = _at(region), _radius(region, count)
+    (x, y), r = _at(region), radius(region.size, count)
     ends = [word for word, on in (("input", region.input), ("output", region.output)) if on]
     lower = f"{region.size} units" if count <= 8 else ""
     label = [(region.name, 0, "bold"), (lower, 14, "normal"), (", ".join(ends), r + 14, "normal")]
@@ -63,15 +59,16 @@ def _pathway(pathway: Pathway, source: Region, target: Region, count: int) -> st
     """A bowed line with a head, or a crossbar where the source inhibits; dashed if untested."""
     (x0, y0), (x1, y1) = _at(source), _at(target)
     middle = ((x0 + x1) / 2 - (y1 - y0) * BOW, (y0 + y1) / 2 + (x1 - x0) * BOW)
-    start = _toward((x0, y0), middle, _radius(source, count) + 2)
-    tip = _toward((x1, y1), middle, _radius(target, count) + 4)
+    start = _toward((x0, y0), middle, radius(source.size, count) + 2)
+    tip = _toward((x1, y1), middle, radius(target.size, count) + 4)
     back = _toward(tip, middle, 8)
-    width = (1 + 3 * pathway.density) if count <= 8 else 1
+    width = 1 + 3 * pathway.density if count <= 8 and pathway.known else 1
     dash = "" if pathway.known else ' stroke-dasharray="6 4"'
     faint = "" if count <= 8 else ' opacity="0.5"'
+    line = f"M{_text(start)}Q{_text(middle)} {_text(back)}"
     return (
         f'<g stroke="currentColor" fill="none"{faint}>'
-        f'<path d="M{_text(start)}Q{_text(middle)} {_text(back)}" stroke-width="{width:.1f}"{dash}/>'
+        f'<path d="{line}" stroke-width="{width:.1f}"{dash}/>'
         f'<path d="{_head(tip, back, source.sign)}" fill="currentColor" stroke-width="1"/></g>'
     )
 

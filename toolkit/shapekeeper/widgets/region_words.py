@@ -30,7 +30,9 @@ def _key(pathway: Any) -> str:
     return f"p:{pathway.source}>{pathway.target}"
 
 
-def _density(density: float) -> str:
+def _density(density: Any) -> str:
+    if not _is_share(density):
+        return str(density)
     return f"{density:.2f}" if density >= 0.005 else f"{density:.1g}"
 
 
@@ -70,12 +72,9 @@ def _likely(graph: RegionGraph, end: str) -> str:
     wanted, unwanted, other = (
         (sending, hearing, "output") if end == "input" else (hearing, sending, "input")
     )
-    rank = [
-        (r.name in unwanted, bool(getattr(r, other)), r.name not in wanted) for r in graph.regions
-    ]
-    names = graph.names if end == "input" else graph.names[::-1]
-    rank = rank if end == "input" else rank[::-1]
-    return names[rank.index(min(rank))]
+    regions = list(graph.regions) if end == "input" else list(reversed(graph.regions))
+    rank = [(r.name in unwanted, bool(getattr(r, other)), r.name not in wanted) for r in regions]
+    return regions[rank.index(min(rank))].name
 
 
 def _unreached(graph: RegionGraph, problems: tuple[Problem, ...]) -> Iterator[Message]:
@@ -92,11 +91,11 @@ def _unreached(graph: RegionGraph, problems: tuple[Problem, ...]) -> Iterator[Me
 
 
 def _ways_to(graph: RegionGraph, name: str) -> list[dict[str, Any]]:
-    """What lets an input reach a region: a pathway from the nearest one reached, or an untested one."""
+    """What lets an input reach a region: a pathway from the nearest reached, or an untested one."""
     known = nx.DiGraph((p.source, p.target) for p in graph.pathways if p.known)
     inputs = [region.name for region in graph.regions if region.input]
     reached = {m for n in inputs if n in known for m in nx.descendants(known, n)} | {*inputs}
-    place = {region.name: region.position for region in graph.arranged().regions}
+    place = {r.name: r.position or (0.0, 0.0) for r in graph.arranged().regions}
     drawn = [p for p in graph.pathways if p.target == name and p.source in reached]
     free = reached - {name} - {p.source for p in drawn}
     near = sorted(free, key=lambda n: dist(place[n], place[name]))
@@ -119,9 +118,10 @@ def _ready(graph: RegionGraph) -> tuple[str, str]:
 
 
 def _loop_words(loop: tuple[str, ...]) -> str:
+    *others, last = loop
     if len(loop) == 2:
-        return f"{loop[0]} ⇄ {loop[1]} is a loop: the network runs in steps."
-    names = f"{', '.join(loop[:-1])} and {loop[-1]}" if len(loop) <= 5 else f"{len(loop)} regions"
+        return f"{others[0]} ⇄ {last} is a loop: the network runs in steps."
+    names = f"{', '.join(others)} and {last}" if len(loop) <= 5 else f"{len(loop)} regions"
     return f"{names} form a loop: the network runs in steps."
 
 
@@ -142,8 +142,9 @@ def described(before: RegionGraph, after: RegionGraph) -> str:
         return "Note changed."
     if len(gone) == 1 and not come:
         return _removal(before, gone[0])
-    if len(come) == 1 and not gone and len(after.pathways) == len(before.pathways) + 1:
-        return f"Region {come[0]} and {_arrow(after.pathways[-1])} added."
+    new = [p for p in after.pathways if p not in before.pathways]
+    if len(come) == len(new) == 1 and not gone:
+        return f"Region {come[0]} and {_arrow(new[0])} added."
     if {s.split()[-1] for s in said} == {"moved."}:
         return f"{len(said)} regions moved."
     regions, pathways = len(after.regions), len(after.pathways)
@@ -284,10 +285,11 @@ def _is_share(value: Any) -> bool:
 
 
 def _refused_pathways(graph: RegionGraph, data: Any) -> Iterator[Message]:
-    drawn: dict[tuple[Any, Any], Any] = {}
+    drawn: dict[tuple[str, str], Any] = {}
     for entry in _entries(data, "pathways"):
-        source, target, density = (entry.get(k) for k in ("source", "target", "density"))
-        if not _is_share(1.0 if density is None else density):
+        source, target = str(entry.get("source")), str(entry.get("target"))
+        density = entry.get("density", 1.0)
+        if not _is_share(density):
             text = f"Wanted more than 0 and at most 1, got {density}."
             way_out = "To close a pathway, delete it."
             yield _refused_at(f"p:{source}>{target}", "density", density, text, way_out)

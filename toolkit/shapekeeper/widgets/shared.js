@@ -9,7 +9,9 @@ const FOCUSABLE = new Set(["button", "input", "select", "textarea", "summary", "
 function fill(node, attributes, children) {
   setAttributes(node, attributes ?? {});
   if (FOCUSABLE.has(node.localName) || node.hasAttribute("tabindex")) quiet(node);
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(
+    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return node;
 }
 
@@ -19,14 +21,17 @@ function quiet(node) {
   return node;
 }
 
-const h = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
-const s = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
+const h = (name, attributes, ...children) =>
+  fill(document.createElement(name), attributes, children);
+const s = (name, attributes, ...children) =>
+  fill(document.createElementNS(SVG, name), attributes, children);
 
 /** Sets what differs; null and false take an attribute away, but for aria-… true and false are words. */
 function setAttributes(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     const text = value === true && !name.startsWith("aria-") ? "" : String(value);
-    const gone = value === null || value === undefined || (value === false && !name.startsWith("aria-"));
+    const gone =
+      value === null || value === undefined || (value === false && !name.startsWith("aria-"));
     if (gone) node.removeAttribute(name);
     else if (node.getAttribute(name) !== text) node.setAttribute(name, text);
   }
@@ -50,7 +55,8 @@ function keyed(layer, items, create, update) {
 
 const ICONS = {
   region: "M8.6 5.2a4.6 4.6 0 1 0 2.4 2.6M12 1v5M9.5 3.5h5",
-  pathway: "M3.5 14.5a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM4.5 10.6C5.5 6.5 8.500 4.500 13 4.500M10.200 1.500l3.200 3-3.200 3",
+  pathway:
+    "M3.5 14.5a2 2 0 1 0 0-4 2 2 0 0 0 0 4ZM4.5 10.6C5.5 6.5 8.500 4.500 13 4.500M10.200 1.500l3.200 3-3.200 3",
   undo: "M6 2.500 2.500 6 6 9.500M2.800 6H10a3.750 3.750 0 0 1 0 7.500H6.500",
   redo: "M10 2.500 13.500 6 10 9.500M13.200 6H6a3.750 3.750 0 0 0 0 7.500h3.500",
   fit: "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4",
@@ -68,12 +74,21 @@ const ICONS = {
 };
 
 function icon(name, size = 16) {
-  return s("svg", { class: "sk-icon", viewBox: "0 0 16 16", width: size, height: size, "aria-hidden": "true" },
-    s("path", { d: ICONS[name], fill: "none", stroke: "currentColor", "stroke-width": 1.6 }));
+  return s(
+    "svg",
+    { class: "sk-icon", viewBox: "0 0 16 16", width: size, height: size, "aria-hidden": "true" },
+    s("path", { d: ICONS[name], fill: "none", stroke: "currentColor", "stroke-width": 1.6 }),
+  );
 }
 
 function button(cmd, { label, name, title, pressed, kind = "" } = {}) {
-  const attributes = { type: "button", "data-cmd": cmd, class: `sk-button ${kind}`, title, "aria-pressed": pressed };
+  const attributes = {
+    type: "button",
+    "data-cmd": cmd,
+    class: `sk-button ${kind}`,
+    title,
+    "aria-pressed": pressed,
+  };
   if (!label) attributes["aria-label"] = title;
   return h("button", attributes, name && icon(name), label && h("span", {}, label));
 }
@@ -81,7 +96,10 @@ function button(cmd, { label, name, title, pressed, kind = "" } = {}) {
 const key = (text) => h("kbd", {}, text);
 
 /** A number as it is read: digits in groups of three, a true minus sign. */
-const count = (value) => String(value).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f").replace("-", "−");
+const count = (value) =>
+  String(value)
+    .replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f")
+    .replace("-", "−");
 const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 
 // Conversation: edits go out one message per gesture; steps through history never overtake one
@@ -143,7 +161,8 @@ function frame({ testid, title, make, extra, keys, run }) {
   root.tabIndex = -1; // takes the focus that Esc lets go, and leaves the notebook its keys
   on(root, "click", (event) => {
     const pressed = event.target.closest("[data-cmd]");
-    if (pressed && root.contains(pressed) && !pressed.disabled && pressed.ariaDisabled !== "true") run(pressed.dataset.cmd, pressed);
+    if (pressed && root.contains(pressed) && !pressed.disabled && pressed.ariaDisabled !== "true")
+      run(pressed.dataset.cmd, pressed);
   });
   on(root, "mousedown", (event) => event.stopPropagation());
   on(root, "keydown", (event) => handOn(event, root));
@@ -153,7 +172,13 @@ function frame({ testid, title, make, extra, keys, run }) {
     nodes.codeText.textContent = code;
     nodes.code.querySelector("button").lastChild.textContent = "Copy";
   };
-  return { ...nodes, on, showCode, ...voices(nodes), close: () => (controller.abort(), root.remove()) };
+  return {
+    ...nodes,
+    on,
+    showCode,
+    ...voices(nodes),
+    close: () => (controller.abort(), root.remove()),
+  };
 }
 
 function frameNodes({ testid, title, make, extra, keys }) {
@@ -161,30 +186,87 @@ function frameNodes({ testid, title, make, extra, keys }) {
     fact: h("span", { class: "sk-fact" }),
     canvas: h("div", { class: "sk-canvas" }),
     panel: h("div", { class: "sk-panel", role: "group", "aria-label": "Properties" }),
-    status: h("div", { class: "sk-status", "data-testid": "status", role: "group", "aria-label": "Status" }),
-    codeText: h("pre", { tabindex: 0, "data-testid": "code", "aria-label": "Python that rebuilds the drawing" }),
+    status: h("div", {
+      class: "sk-status",
+      "data-testid": "status",
+      role: "group",
+      "aria-label": "Status",
+    }),
+    codeText: h("pre", {
+      tabindex: 0,
+      "data-testid": "code",
+      "aria-label": "Python that rebuilds the drawing",
+    }),
     polite: h("div", { class: "sk-voice", "data-testid": "polite", "aria-live": "polite" }),
-    assertive: h("div", { class: "sk-voice", "data-testid": "assertive", "aria-live": "assertive" }),
+    assertive: h("div", {
+      class: "sk-voice",
+      "data-testid": "assertive",
+      "aria-live": "assertive",
+    }),
     help: helpDialog(keys),
   };
-  nodes.code = h("div", { class: "sk-code", hidden: true }, nodes.codeText, button("copy", { label: "Copy", title: "Copy the code" }));
+  nodes.code = h(
+    "div",
+    { class: "sk-code", hidden: true },
+    nodes.codeText,
+    button("copy", { label: "Copy", title: "Copy the code" }),
+  );
   const plain = (cmd, words) => button(cmd, { name: cmd, title: words, kind: "sk-bare" });
-  nodes.bar = h("div", { class: "sk-bar", role: "toolbar", "aria-label": title }, h("strong", {}, title), nodes.fact,
-    h("span", { class: "sk-tools" }, make, h("hr"), plain("undo", "Undo"), plain("redo", "Redo"), h("hr"), extra,
-      plain("fit", "Fit the drawing (0)"), plain("code", "Show the code"), plain("help", "All keys (?)")));
-  nodes.root = h("div", { class: "sk-editor", "data-testid": testid, role: "group", "aria-label": title },
-    h("div", { class: "sk-frame" }, nodes.bar, h("div", { class: "sk-working", "aria-hidden": "true" }), nodes.canvas,
-      nodes.panel, nodes.status, nodes.code, nodes.help, nodes.polite, nodes.assertive));
+  nodes.bar = h(
+    "div",
+    { class: "sk-bar", role: "toolbar", "aria-label": title },
+    h("strong", {}, title),
+    nodes.fact,
+    h(
+      "span",
+      { class: "sk-tools" },
+      make,
+      h("hr"),
+      plain("undo", "Undo"),
+      plain("redo", "Redo"),
+      h("hr"),
+      extra,
+      plain("fit", "Fit the drawing (0)"),
+      plain("code", "Show the code"),
+      plain("help", "All keys (?)"),
+    ),
+  );
+  nodes.root = h(
+    "div",
+    { class: "sk-editor", "data-testid": testid, role: "group", "aria-label": title },
+    h(
+      "div",
+      { class: "sk-frame" },
+      nodes.bar,
+      h("div", { class: "sk-working", "aria-hidden": "true" }),
+      nodes.canvas,
+      nodes.panel,
+      nodes.status,
+      nodes.code,
+      nodes.help,
+      nodes.polite,
+      nodes.assertive,
+    ),
+  );
   return nodes;
 }
 
 function helpDialog(keys) {
-  const row = ([keysText, does]) => h("tr", {}, h("th", { scope: "row" }, keysText), h("td", {}, does));
-  const section = ([title, rows]) => h("section", {}, h("h4", {}, title), h("table", {}, rows.map(row)));
-  return h("div", { class: "sk-help", role: "dialog", "aria-label": "Keys and gestures", hidden: true },
-    h("div", { class: "sk-row" }, h("strong", {}, "Keys and gestures"),
-      button("help", { name: "close", title: "Close (Esc)", kind: "sk-bare" })),
-    h("div", { class: "sk-scroll", tabindex: 0 }, keys.map(section)));
+  const row = ([keysText, does]) =>
+    h("tr", {}, h("th", { scope: "row" }, keysText), h("td", {}, does));
+  const section = ([title, rows]) =>
+    h("section", {}, h("h4", {}, title), h("table", {}, rows.map(row)));
+  return h(
+    "div",
+    { class: "sk-help", role: "dialog", "aria-label": "Keys and gestures", hidden: true },
+    h(
+      "div",
+      { class: "sk-row" },
+      h("strong", {}, "Keys and gestures"),
+      button("help", { name: "close", title: "Close (Esc)", kind: "sk-bare" }),
+    ),
+    h("div", { class: "sk-scroll", tabindex: 0 }, keys.map(section)),
+  );
 }
 
 /** What is read out: politely, at once or after a rest; and refusals. */
@@ -210,7 +292,19 @@ function handOn(event, root) {
   event.stopPropagation();
   root.focus({ preventScroll: true });
   const { key, code, keyCode, ctrlKey, metaKey, shiftKey } = event;
-  root.dispatchEvent(new KeyboardEvent("keydown", { key, code, keyCode, ctrlKey, metaKey, shiftKey, bubbles: true, cancelable: true, composed: true }));
+  root.dispatchEvent(
+    new KeyboardEvent("keydown", {
+      key,
+      code,
+      keyCode,
+      ctrlKey,
+      metaKey,
+      shiftKey,
+      bubbles: true,
+      cancelable: true,
+      composed: true,
+    }),
+  );
 }
 
 // Theme: light or dark is read off the page, so that custom themes work
@@ -226,7 +320,10 @@ function readTheme(root) {
   const styles = getComputedStyle(root);
   root.dataset.theme = luminance(styles.backgroundColor) < 0.2 ? "dark" : "light";
   const accent = luminance(getComputedStyle(root.querySelector(".sk-working")).color);
-  root.style.setProperty("--sk-on-accent", 1.05 / (accent + 0.05) > (accent + 0.05) / 0.055 ? "#fff" : "#111");
+  root.style.setProperty(
+    "--sk-on-accent",
+    1.05 / (accent + 0.05) > (accent + 0.05) / 0.055 ? "#fff" : "#111",
+  );
 }
 
 function followTheme(root, on, signal) {
@@ -249,23 +346,44 @@ function followTheme(root, on, signal) {
 function drawStatus(node, messages, open) {
   const ways = [];
   const shown = open ? messages : messages.slice(0, 1);
-  const rows = shown.map((message, i) => statusRow(message, ways, i === 0 && messages.length > 1 && moreButton(messages.length - 1, open)));
+  const rows = shown.map((message, i) =>
+    statusRow(
+      message,
+      ways,
+      i === 0 && messages.length > 1 && moreButton(messages.length - 1, open),
+    ),
+  );
   const rebuilt = h("div", {}, rows);
   const focused = node.contains(document.activeElement) && document.activeElement.dataset.cmd;
   if (node.firstChild && node.firstChild.isEqualNode(rebuilt)) return ways;
   node.replaceChildren(rebuilt);
-  if (focused) (node.querySelector(`[data-cmd="${focused}"]`) ?? node.querySelector("button"))?.focus();
+  if (focused)
+    (node.querySelector(`[data-cmd="${focused}"]`) ?? node.querySelector("button"))?.focus();
   return ways;
 }
 
 const moreButton = (others, open) =>
-  button("more", { label: open ? "fewer" : `${others} more`, title: open ? "Show the first only" : "Show all messages", kind: "sk-bare", pressed: String(Boolean(open)) });
+  button("more", {
+    label: open ? "fewer" : `${others} more`,
+    title: open ? "Show the first only" : "Show all messages",
+    kind: "sk-bare",
+    pressed: String(Boolean(open)),
+  });
 
 function statusRow({ kind, text, detail, ways: choices = [] }, ways, more) {
   const buttons = choices.map((way) => {
     ways.push(way);
-    return button(`way:${ways.length - 1}`, { label: way.label, kind: way.do === "show" ? "sk-bare" : "" });
+    return button(`way:${ways.length - 1}`, {
+      label: way.label,
+      kind: way.do === "show" ? "sk-bare" : "",
+    });
   });
-  return h("div", { class: `sk-message sk-${kind}` }, icon(kind === "plain" ? "info" : kind),
-    h("p", {}, h("b", {}, text), " ", h("span", {}, detail)), more, buttons.length > 0 && h("div", { class: "sk-ways" }, buttons));
+  return h(
+    "div",
+    { class: `sk-message sk-${kind}` },
+    icon(kind === "plain" ? "info" : kind),
+    h("p", {}, h("b", {}, text), " ", h("span", {}, detail)),
+    more,
+    buttons.length > 0 && h("div", { class: "sk-ways" }, buttons),
+  );
 }
