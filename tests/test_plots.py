@@ -826,14 +826,16 @@ def test_a_graph_without_regions_says_so():
     assert "no regions yet" in words(drawn(plots.wiring(sk.RegionGraph())))
 
 
-def test_all_of_a_drawing_is_inside_its_axes():
-    for name, graph in GRAPHS.items():
-        ax = plots.wiring(graph)
-        left, right, bottom, top = (*ax.get_xlim(), *ax.get_ylim())
-        for patch in [*shafts(ax).values(), *(p for p in ax.patches if isinstance(p, Polygon))]:
-            x, y = patch.get_path().vertices.T
-            assert left < x.min() < x.max() < right, name
-            assert top < y.min() < y.max() < bottom, name
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("leaky", [False, True])
+def test_all_of_a_drawing_is_inside_its_axes(name, leaky):
+    graph = GRAPHS[name]
+    ax = plots.wiring(graph, np.ones((graph.units, graph.units)) if leaky else None)
+    left, right, bottom, top = (*ax.get_xlim(), *ax.get_ylim())
+    for patch in [*shafts(ax).values(), *(p for p in ax.patches if isinstance(p, Polygon))]:
+        x, y = patch.get_path().vertices.T
+        assert left < x.min() < x.max() < right
+        assert top < y.min() < y.max() < bottom
 
 
 def test_evidence_counts_where_there_is_any():

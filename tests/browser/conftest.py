@@ -1,4 +1,4 @@
-"""One JupyterLab server and one browser for the whole run; a page and a kernel for each test."""
+"""One JupyterLab, one browser and one kernel for the whole run; a new page for each test."""
 
 import os
 from pathlib import Path
@@ -36,12 +36,18 @@ def browser(server):
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def kernel(server):
+    """A kernel to share: importing torch for every test anew would take most of the time."""
+    return server.start_kernel()
+
+
 @pytest.fixture
-def open_notebook(server, browser, request):
+def open_notebook(server, browser, kernel, request):
     """A function from a list of cells, or from the path of a notebook, to an open notebook."""
     opened = request.node.opened = []
 
-    def open_one(cells, width=1280, height=1000, scale=1):
+    def open_one(cells, own_kernel=False, width=1280, height=1000, scale=1):
         name = f"{request.node.originalname}-{len(opened)}.ipynb"
         if isinstance(cells, Path):
             (server.notebooks / name).write_bytes(cells.read_bytes())
@@ -50,7 +56,7 @@ def open_notebook(server, browser, request):
         page = browser.new_page(
             viewport={"width": width, "height": height}, device_scale_factor=scale
         )
-        notebook = lab.Notebook(page, server)
+        notebook = lab.Notebook(page, server, None if own_kernel else kernel)
         opened.append(notebook)
         return notebook.open(name)
 

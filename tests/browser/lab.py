@@ -153,6 +153,16 @@ class Server:
                 break
         raise RuntimeError(f"JupyterLab did not start:\n{self.log()}")
 
+    def start_kernel(self) -> str:
+        """Starts a kernel that notebooks can share; its id."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/kernels",
+            data=json.dumps({"name": "python3"}).encode(),
+            headers={"Authorization": f"token {self.token}"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["id"]
+
     def log(self) -> str:
         """The last lines the server wrote."""
         self._log.flush()
@@ -175,12 +185,12 @@ class Server:
 
 # The notebook in front, as Lab's own object.
 PANEL = "const panel = window.jupyterapp.shell.currentWidget;"
-OPEN = """async path => {
+OPEN = """async ([path, kernel]) => {
   const app = window.jupyterapp;
   await app.restored;
   app.shell.collapseLeft();
   const panel = await app.commands.execute('docmanager:open',
-    {path, factory: 'Notebook', kernel: {name: 'python3'}});
+    {path, factory: 'Notebook', kernel});
   await panel.context.ready;
   await panel.revealed;
   await panel.sessionContext.ready;
@@ -231,16 +241,21 @@ EXECUTE = f"""async code => {{
 }}"""
 RESTART = f"async () => {{ {PANEL} await panel.sessionContext.session.kernel.restart(); }}"
 SHUTDOWN = f"async () => {{ {PANEL} if (panel) await panel.sessionContext.shutdown(); }}"
+AS_NEW = """
+import ipywidgets
+ipywidgets.Widget.close_all()
+get_ipython().reset()
+"""
 THEME = """async theme => {
   await window.jupyterapp.commands.execute('apputils:change-theme', {theme});
 }"""
 
 
 class Notebook:
-    """One notebook in a page of its own, with a kernel of its own."""
+    """One notebook in a page of its own, with a kernel of its own or a shared one."""
 
-    def __init__(self, page, server: Server) -> None:
-        self.page, self.server = page, server
+    def __init__(self, page, server: Server, kernel: str | None = None) -> None:
+        self.page, self.server, self.kernel = page, server, kernel
         self.console: list[str] = []
         self.sent: list[bytes] = []  # messages of widgets to the kernel
         page.on("console", self._keep)
@@ -266,7 +281,7 @@ class Notebook:
         return self.page.evaluate(limit, argument)
 
     def open(self, path: str) -> "Notebook":
-        self.call(OPEN, path)
+        self.call(OPEN, [path, {"id": self.kernel} if self.kernel else {"name": "python3"}])
         return self
 
     def run(self, index: int, seconds: float = 120.0) -> list[dict]:
@@ -337,8 +352,12 @@ class Notebook:
         mouse.up()
 
     def close(self) -> None:
+        """Ends the page and its kernel; a shared kernel is left as if new."""
         with contextlib.suppress(Exception):
-            self.call(SHUTDOWN, seconds=10)
+            if self.kernel:
+                self.execute(AS_NEW)
+            else:
+                self.call(SHUTDOWN, seconds=10)
         self.page.close()
 
 

@@ -295,7 +295,7 @@ def test_the_code_follows_the_drawing_and_is_copied_whole(open_notebook):
 
 
 def test_without_a_kernel_the_drawing_can_be_looked_at(open_notebook):
-    notebook = open_notebook([THREE])
+    notebook = open_notebook([THREE], own_kernel=True)
     notebook.run(0)
     editor = Editor(notebook, 0)
     drawing = editor.drawing()

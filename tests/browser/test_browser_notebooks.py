@@ -11,7 +11,7 @@ BROKEN = ("Error displaying widget", "Failed to load model", "Error creating wid
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_run_all_reaches_the_end(path, open_notebook):
-    notebook = open_notebook(path)
+    notebook = open_notebook(path, own_kernel=True)
     outputs = notebook.run_all()
     raised = [line for cell in outputs for line in lab.errors(cell)]
     assert not raised, "\n\n".join(raised)

@@ -87,7 +87,7 @@ del editor
 
 
 def test_closing_frees_the_widget_in_python_and_in_the_page(open_notebook):
-    notebook = open_notebook([CLOSING, RUN_AGAIN, CLOSED])
+    notebook = open_notebook([CLOSING, RUN_AGAIN, CLOSED], own_kernel=True)
     notebook.run(0)
     counts = []
     listeners = notebook.outer_listeners()

@@ -8,6 +8,7 @@ class RegionGraphDrawing {
     this.mode = null;
     this.zoom = null; // until the first graph is known
     this.bows = new Map();
+    this.dead = false; // no kernel: look, but do not touch
     this.trial = null; // the graph as it would be if the gesture that is going on ended here
     this.ui = {
       active: null,
@@ -117,10 +118,6 @@ class RegionGraphDrawing {
     const value = this.model.get("value");
     if (isWellFormed(value)) this.good = value;
     return this.trial ?? this.good;
-  }
-
-  get dead() {
-    return Boolean(this.frame.root.closest(".jupyter-widgets-disconnected"));
   }
 
   get selected() {

@@ -44,7 +44,10 @@ class RegionGraphView extends RegionGraphDrawing {
     model.on("change:messages", () => this.later());
     model.on("change:selected", () => ((this.ui.editing = false), this.later()));
     model.on("change:facts", () => (this.speak(), this.later()));
-    model.on("comm_live_update", () => this.later());
+    onKernelChange(model, (isGone) => {
+      this.dead = isGone;
+      this.later();
+    });
     this.busy = () => this.watchBusy();
     this.talk.watchers.add(this.busy);
     this.talk.speaker ??= this;
@@ -375,7 +378,7 @@ class RegionGraphView extends RegionGraphDrawing {
     );
   }
 
-  /** Where lines overlap, the one whose centre is nearest. */
+  /** Where lines overlap, the one whose center is nearest. */
   nearestLine(at) {
     const far = ({ whole, back, path }) => {
       const points = sampled(whole, 24).slice(this.scene.style.merged && back ? 12 : 0);

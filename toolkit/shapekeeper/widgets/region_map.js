@@ -27,7 +27,7 @@ function textWidth(text, size, bold = false) {
 
 // Curves: quadratic Béziers { a, c, b }
 
-/** The curve from one centre to another; `bow` moves its control point by that share of its length. */
+/** The curve from one center to another; `bow` moves its control point by that share of its length. */
 function curve(a, b, bow) {
   const [dx, dy] = [b.x - a.x, b.y - a.y];
   return { a, b, c: { x: (a.x + b.x) / 2 - dy * bow, y: (a.y + b.y) / 2 + dx * bow } };

@@ -443,24 +443,22 @@ function exampleList(view) {
   return h(
     "ul",
     { class: "sk-list" },
-    view.model
-      .get("facts")
-      .examples.map(({ name, title, detail }) =>
+    view.model.get("facts").examples.map(({ name, title, detail }) =>
+      h(
+        "li",
+        {},
         h(
-          "li",
-          {},
-          h(
-            "button",
-            {
-              type: "button",
-              class: "sk-button sk-bare sk-example",
-              "data-cmd": `example:${name}`,
-            },
-            h("span", {}, title, h("small", {}, detail)),
-            icon("chevron"),
-          ),
+          "button",
+          {
+            type: "button",
+            class: "sk-button sk-bare sk-example",
+            "data-cmd": `example:${name}`,
+          },
+          h("span", {}, title, h("small", {}, detail)),
+          icon("chevron"),
         ),
       ),
+    ),
   );
 }
 
