@@ -405,8 +405,8 @@ print(f"sd of the means of drawings: {between:.2f}; sd over starts in one drawin
 
 # %% [markdown]
 # *A bar is one drawing, a dot is one start.* Drawings differ, and starts within a drawing differ as
-# much: **two dice**. Nor does the number of hand units reached decide alone; compare two drawings that
-# reach the same number.
+# much: **two dice**. Nor does the number of hand units reached decide alone; compare two drawings
+# that reach the same number.
 #
 # Had we drawn the wires once, as one easily does, we would have reported one of these bars as "the"
 # accuracy of 16 wires, with the spread of its dots, and nobody would have seen the other bars.
@@ -626,10 +626,10 @@ pd.DataFrame(table, index=list(structures)).round(3)
 # layout, which stores and multiplies all weights; black ones the blocked layout, with the open
 # blocks alone. Both compute the same numbers, so they share a height.*
 #
-# Compare "points from 77 known" with the sd beside it: the points are paired by seed. The other three
-# are ahead on average, and **no difference is beyond the spread**: with these seeds we cannot tell a brain with its
-# unsettled pathways open from one where they are closed, nor either from one without any feedback.
-# Somebody who had run one seed could have reported an order.
+# Compare "points from 77 known" with the sd beside it: the points are paired by seed. The other
+# three are ahead on average, and **no difference is beyond the spread**: with these seeds we cannot
+# tell a brain with its unsettled pathways open from one where they are closed, nor either from one
+# without any feedback. Somebody who had run one seed could have reported an order.
 
 # %% [markdown]
 # ### How fast can a signal be?
@@ -701,7 +701,8 @@ for (name, runs), mark in zip(waiting.items(), ("o-", "s--", "^:"), strict=True)
     ax.plot(range(1, 7), found, ".", c=line[0].get_color(), alpha=0.6)
 if guess_steps is not None:
     _ = ax.axvline(guess_steps, c="gray", ls=":", label="your guess")
-_ = ax.legend(loc="lower right"), ax.set(xlabel="steps", ylabel="accuracy on test data", ylim=(0, 1))
+_ = ax.set(xlabel="steps", ylabel="accuracy on test data", ylim=(0, 1))
+_ = ax.legend(loc="lower right")
 
 # %%
 above = np.array([run["metric"].mean() > 0.2 for run in waiting["FEF"]])
@@ -755,8 +756,9 @@ print("seconds of training in E2:", asked.summary()["seconds"].round(1).to_dict(
 # %% [markdown]
 # *Time: read `dense : blocked`; above 1 the blocked layout wins. For areas of 16 units it does not:
 # moving many small blocks costs more than it saves. It pays where areas are large and most pairs
-# are closed, as in the last row, a small world of 24 regions. `multiply-adds` are those of the blocked layout. Compare the first
-# row with the second: feedback makes a network run in steps, and each step is a pass of its own.*
+# are closed, as in the last row, a small world. `multiply-adds` are those of the blocked layout.
+# Compare the first row with the second: feedback makes a network run in steps, and each step is a
+# pass of its own.*
 #
 # *Accuracy: nothing visible from 64 wires up; at 16 it depends on the drawing, look at the
 # spread. Training: holding a drawing takes about as long as not holding it. The four strengths of

@@ -158,7 +158,7 @@ class Training:
         with torch.no_grad():
             self._watch(seen, passed)
             self._move(total, dict(zip(self.handles, grads, strict=True)))
-            self.loss_sum += torch.where(self.alive, loss, 0.0)
+            self.loss_sum += loss
         self.loss_steps += 1
         self.step += 1
 
@@ -190,8 +190,10 @@ class Training:
         optimizer.step()
         self._check_finite([slab.tensor for slab in self.slabs])
         for slab, old in zip(self.slabs, before, strict=True):
-            # A run that left the finite numbers stays at its last finite value.
-            torch.where(self._rows_of(old), slab.tensor, old, out=slab.tensor)
+            # A run that left the finite numbers stays at its last finite value. Asking first
+            # whether there is one costs nothing on a CPU; a GPU would have to be waited for.
+            if self.device.type != "cpu" or not self.alive.all():
+                torch.where(self._rows_of(old), slab.tensor, old, out=slab.tensor)
             self._repair(slab, old, lr=float(optimizer.param_groups[0]["lr"]))
 
     def _arm(self, grads: dict[str, Tensor | None]) -> torch.optim.Optimizer:
@@ -253,7 +255,9 @@ class Training:
         bound = [(c, weights[k]) for k, c in on_weights.items()]
         bound += [(c, passed[k]) for k, c in on_outputs.items()]
         for c, value in bound:
-            worst = c.violation(value.detach()).reshape(len(self.seeds), -1).amax(1)
+            worst = c.violation(value.detach())
+            if worst.dim() > 1:
+                worst = worst.flatten(1).amax(1)
             self.peak = torch.maximum(self.peak, worst if c.scale == 1 else worst / c.scale)
 
     def _batch(self) -> tuple[Tensor, Tensor]:
