@@ -22,18 +22,8 @@ from .ink import SMALL, Arranger, Ink
 __all__ = ["EndLabels", "Labels", "spread"]
 
 # Directions to try first are cheaper: right, left, above, below, then the diagonals.
-ANGLES = np.radians(
-    [
-        0,
-        180,
-        90,
-        270,
-        *range(15, 90, 15),
-        *range(105, 180, 15),
-        *range(195, 270, 15),
-        *range(285, 360, 15),
-    ]
-)
+DIAGONALS = [quarter + turn for quarter in (0, 90, 180, 270) for turn in range(15, 90, 15)]
+ANGLES = np.radians([0, 180, 90, 270, *DIAGONALS])
 GAPS = np.array([0.0, 3, 7, 12, 19, 28, 40, 54, 70, 90])  # From mark to word, in points.
 
 

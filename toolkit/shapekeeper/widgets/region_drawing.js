@@ -825,7 +825,7 @@ class RegionGraphDrawing {
     const state = cellState(this.scene, target, source);
     const path = this.scene.paths.get(pathKey({ source, target }));
     const key = path ? pathKey(path) : target === source ? regionKey(source) : null;
-    const shade = path ? 0.25 + 0.6 * this.scene.strength(path) : state === "inside" ? 0.9 : 0;
+    const shade = path ? 0.5 + 0.36 * this.scene.strength(path) : state === "inside" ? 0.9 : 0;
     const look = JSON.stringify([state, shade, cell, left, top, row, column]);
     setAttributes(g, {
       class: `sk-cell sk-${state} ${key && selected.includes(key) ? "sk-selected" : ""}`,
