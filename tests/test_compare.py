@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -292,6 +293,19 @@ def test_the_absolute_penalty_reaches_zero_and_the_squared_one_does_not():
     squared, absolute = (found.models(label) for label in found.strategies)
     assert all((m.first.weight[~MASK] != 0.0).all() for m in squared)
     assert all((m.first.weight[~MASK] == 0.0).float().mean() > 0.9 for m in absolute)
+
+
+def test_the_pencil_problem_has_the_answers_worked_out_by_hand():
+    pencil = replace(sk.tasks.pencil(), optimizer=partial(torch.optim.SGD, lr=0.02))
+    strategies = [sk.Unconstrained(), sk.Penalty([0.1, 1.0, 10.0]), sk.Projection()]
+    found = sk.compare(pencil, strategies, seeds=2, steps=2500)
+    strengths = {"Unconstrained": 0.0, "Projection": float("inf")}
+    for label, runs in found.final().groupby(level="strategy"):
+        strength = strengths[label] if label in strengths else float(label.split()[1])
+        b = 0.0 if strength == float("inf") else 1 / (strength + 0.5)
+        wanted = [b, 2 * (1 - b / 2) ** 2, 2 + 4.5 * b**2]
+        got = runs[["violation", "metric", "metric_held"]].to_numpy()
+        np.testing.assert_allclose(got, [wanted] * 2, atol=2e-3, err_msg=label)
 
 
 # -- company, devices, stages --------------------------------------------------------------------

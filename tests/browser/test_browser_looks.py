@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import sight
+from playwright.sync_api import expect
 from region_editor import Editor
 
 EDITOR = """
@@ -103,13 +104,15 @@ GRAPHS = {
 }
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("count", GRAPHS)
-def test_pictures_to_look_at(open_notebook, count, theme):
+def test_pictures_to_look_at(open_notebook):
     folder = os.environ.get("SHAPEKEEPER_SCREENSHOTS")
     if not folder:
         pytest.skip("set SHAPEKEEPER_SCREENSHOTS to a folder to get pictures of the editor")
-    editor = shown(open_notebook, GRAPHS[count], scale=2)
-    editor.notebook.theme(theme)
-    sight.still(editor.page)
-    editor.root.screenshot(path=Path(folder) / f"editor-{count}-{theme.lower()}.png")
+    editor = shown(open_notebook, scale=2)
+    for theme in THEMES:
+        editor.notebook.theme(theme)
+        for count, graph in GRAPHS.items():
+            editor.notebook.execute(f"editor.value = {graph}")
+            expect(editor.root).to_contain_text(f"{count} regions")
+            sight.still(editor.page)
+            editor.root.screenshot(path=Path(folder) / f"editor-{count}-{theme.lower()}.png")
