@@ -25,8 +25,8 @@ class RegionGraphDrawing {
       title: "Region graph",
       keys: HELP,
       make: [
-        button("add-region", { label: "Region", name: "region", title: "New region (N)" }),
-        button("add-pathway", { label: "Pathway", name: "pathway", title: "New pathway (P)" }),
+        button("add-region", { label: "Region", icon: "region", title: "New region (N)" }),
+        button("add-pathway", { label: "Pathway", icon: "pathway", title: "New pathway (P)" }),
       ],
       extra: h(
         "span",
@@ -250,7 +250,9 @@ class RegionGraphDrawing {
   rove() {
     const drawn = this.mode === "map" ? this.world : this.cells;
     const nodes = [...drawn.querySelectorAll("[data-key][tabindex]")];
-    const active = nodes.find((node) => node.dataset.key === this.ui.active) ?? nodes[0];
+    const find = (test) => nodes.find((node) => test(node.dataset.key));
+    const active =
+      find((key) => key === this.ui.active) ?? find((key) => key[0] === "r") ?? nodes[0];
     for (const node of nodes) setAttributes(node, { tabindex: node === active ? 0 : -1 });
     setAttributes(this.svg, { tabindex: nodes.length ? -1 : 0 });
     this.ui.active = active?.dataset.key ?? null;
@@ -268,7 +270,6 @@ class RegionGraphDrawing {
 
   focused(node) {
     const key = node.dataset?.key;
-    this.frame.root.classList.toggle("sk-in-canvas", true);
     if (!key || key === this.ui.active) return;
     this.ui.active = key;
     this.rove();

@@ -34,7 +34,6 @@ class RegionGraphView extends RegionGraphDrawing {
     on(canvas, "pointerleave", () => this.hover(null));
     on(canvas, "keydown", (e) => this.canvasKey(e));
     on(canvas, "focusin", (e) => this.focused(e.target));
-    on(canvas, "focusout", () => this.frame.root.classList.remove("sk-in-canvas"));
     on(root, "keydown", (e) => this.frameKey(e));
     on(root, "pointerdown", () => this.markKeys(false), { capture: true });
     on(root, "keydown", () => this.markKeys(true), { capture: true });

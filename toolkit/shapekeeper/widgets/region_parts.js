@@ -425,7 +425,7 @@ const number = (text) =>
 const head = (title, ...buttons) =>
   h("div", { class: "sk-row" }, h("h4", {}, title), h("span", { class: "sk-room" }), buttons);
 const removeButton = () =>
-  button("delete", { name: "trash", title: "Remove (Delete)", kind: "sk-bare" });
+  button("delete", { icon: "trash", title: "Remove (Delete)", kind: "sk-bare" });
 
 // The panel, by what is selected
 
@@ -475,7 +475,7 @@ function emptyPanel(view) {
       ),
       button("add-region", {
         label: "First region",
-        name: "plus",
+        icon: "plus",
         title: "Make the first region",
         kind: "sk-primary",
       }),
@@ -820,7 +820,7 @@ function pathwayPanel(view, index) {
       {},
       head(
         "Pathway",
-        button("reverse", { name: "reverse", title: "Turn it round (R)", kind: "sk-bare" }),
+        button("reverse", { icon: "reverse", title: "Turn it round (R)", kind: "sk-bare" }),
         removeButton(),
       ),
       ends,
@@ -893,7 +893,7 @@ function cellPanel(view, target, source) {
         { class: "sk-text" },
         `${CELL_WORDS[state].replace(": closed", "")[0].toUpperCase()}${CELL_WORDS[state].replace(": closed", "").slice(1)}.`,
       ),
-      button("open", { label: "Add this pathway", name: "plus", title: "Open this cell (Space)" }),
+      button("open", { label: "Add this pathway", icon: "plus", title: "Open this cell (Space)" }),
     ),
   ];
 }

@@ -81,7 +81,7 @@ function icon(name, size = 16) {
   );
 }
 
-function button(cmd, { label, name, title, pressed, kind = "" } = {}) {
+function button(cmd, { label, icon: sign, title, pressed, kind = "" } = {}) {
   const attributes = {
     type: "button",
     "data-cmd": cmd,
@@ -90,7 +90,7 @@ function button(cmd, { label, name, title, pressed, kind = "" } = {}) {
     "aria-pressed": pressed,
   };
   if (!label) attributes["aria-label"] = title;
-  return h("button", attributes, name && icon(name), label && h("span", {}, label));
+  return h("button", attributes, sign && icon(sign), label && h("span", {}, label));
 }
 
 const key = (text) => h("kbd", {}, text);
@@ -219,7 +219,7 @@ function frameNodes({ testid, title, make, extra, keys }) {
     nodes.codeText,
     button("copy", { label: "Copy", title: "Copy the code" }),
   );
-  const plain = (cmd, words) => button(cmd, { name: cmd, title: words, kind: "sk-bare" });
+  const plain = (cmd, words) => button(cmd, { icon: cmd, title: words, kind: "sk-bare" });
   nodes.bar = h(
     "div",
     { class: "sk-bar", role: "toolbar", "aria-label": title },
@@ -271,7 +271,7 @@ function helpDialog(keys) {
       "div",
       { class: "sk-row" },
       h("strong", {}, "Keys and gestures"),
-      button("help", { name: "close", title: "Close (Esc)", kind: "sk-bare" }),
+      button("help", { icon: "close", title: "Close (Esc)", kind: "sk-bare" }),
     ),
     h("div", { class: "sk-scroll", tabindex: 0 }, keys.map(section)),
   );
