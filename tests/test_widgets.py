@@ -428,7 +428,7 @@ EDITS = [
     (lambda g: g.with_region(replace(g.region("eye"), density=0.5)), "Density inside eye 0.50."),
     (lambda g: g.with_region(replace(g.region("eye"), position=(118, 140))), "eye moved."),
     (lambda g: replace(g, note="seen"), "Note changed."),
-    (lambda g: sk.regions.with_memory(), "Now 5 regions, 6 pathways."),
+    (lambda g: sk.regions.with_memory(), "Now 5 regions, 5 pathways, 1 never tested."),
 ]
 EDITS[1] = (EDITS[1][0], "Pathway from eye to hand added, density 0.10.")
 
@@ -483,6 +483,8 @@ def test_removing_a_region_with_pathways_offers_to_take_it_back(editor, browser)
     )
     browser.ask("undo")
     assert texts(editor) == ["Ready to compile."]
+    editor.value = editor.value.without_region("between")
+    assert "Removed between and 2 pathways." not in texts(editor), "Python knows what it does"
 
 
 def test_the_selection_never_names_what_is_gone(editor):

@@ -182,11 +182,13 @@ class Training:
     def _move(self, total: Tensor, grads: dict[str, Tensor | None]) -> None:
         """The optimizer's step, then what the strategy does to bound tensors."""
         optimizer = self.optimizer or self._arm(grads)
-        gathered = [slab.gather(grads) for slab in self.slabs]
-        self._check_finite([total, *gathered])
+        moving = {name: grad for name, grad in grads.items() if grad is not None}
+        for name, grad in moving.items():
+            self.gathered[name].copy_(grad)
+        for slab in self.slabs:
+            slab.tensor.grad = slab.grad if slab.shapes.keys() <= moving.keys() else None
+        self._check_finite([total, *(s.tensor.grad for s in self.slabs)])
         before = [slab.tensor.clone() for slab in self.slabs]
-        for slab, grad in zip(self.slabs, gathered, strict=True):
-            slab.tensor.grad = grad
         optimizer.step()
         self._check_finite([slab.tensor for slab in self.slabs])
         for slab, old in zip(self.slabs, before, strict=True):
@@ -200,27 +202,30 @@ class Training:
         """Build the optimizer; the handles become views of what it moves."""
         alone = not self.batched
         leaves = {k: h.detach() for k, h in self.handles.items()}
-        self.slabs = [Slab([k], (), v[0] if alone else v) for k, v in leaves.items()]
+        self.slabs = [Slab.single(k, v, alone) for k, v in leaves.items()]
         optimizer = self.task.optimizer([slab.tensor for slab in self.slabs])
         if not alone and _treats_all_alike(optimizer, self.slabs):
             # Elementwise optimizers don't mind that all is one tensor, and are much faster on it.
             # A leaf without gradient is left out, since an optimizer skips it.
-            self.slabs = [Slab.joined({k: v for k, v in leaves.items() if grads[k] is not None})]
+            self.slabs = [Slab.columns({k: v for k, v in leaves.items() if grads[k] is not None})]
             optimizer = self.task.optimizer([self.slabs[0].tensor])
+        self.gathered: Named = {}
         for slab in self.slabs:
-            self.handles |= {k: v.requires_grad_() for k, v in slab.views(alone).items()}
+            self.gathered |= slab.views(slab.grad)
+            views = slab.views(slab.tensor.detach())
+            self.handles |= {name: view.requires_grad_() for name, view in views.items()}
         self.optimizer = optimizer
         return optimizer
 
     def _repair(self, slab: "Slab", before: Tensor, lr: float) -> None:
         """Rate and repair of the bound tensors in a slab."""
-        for name in slab.names:
+        for name in slab.shapes:
             rate, c = self._rate(name), self.program.on_weights.get(name)
             if rate == 1.0 and c is None:
                 continue
             handle = self.handles[name].detach()
             if rate != 1.0:
-                old = slab.views(not self.batched, before)[name]
+                old = slab.views(before)[name]
                 handle.copy_(torch.lerp(old, handle, rate))
             if c is not None:
                 handle.copy_(self.hooks.repair(c, handle, self.memory[name], lr))
@@ -371,37 +376,38 @@ class Slab:
     """What an optimizer moves: one leaf, or many as the columns of one tensor.
 
     Attributes:
-        names: The leaves, in the order of their columns.
-        shapes: Shapes `(runs, *shape)` of the leaves where they are columns; empty for one leaf.
+        shapes: Shape `(runs, *shape)` of each leaf, in the order of their columns.
         tensor: The numbers: `(runs, columns)`, or a single leaf in its own shape.
+        grad: Where gradients are gathered, of the same form.
+        joined: Whether the leaves are columns.
     """
 
-    names: list[str]
-    shapes: tuple[tuple[int, ...], ...]
+    shapes: dict[str, tuple[int, ...]]
     tensor: Tensor
+    grad: Tensor
+    joined: bool
 
     @classmethod
-    def joined(cls, leaves: Named) -> "Slab":
+    def single(cls, name: str, leaf: Tensor, alone: bool) -> "Slab":
+        """One leaf, without the runs axis where it is alone."""
+        tensor = leaf[0] if alone else leaf
+        return cls({name: tuple(leaf.shape)}, tensor, torch.zeros_like(tensor), False)
+
+    @classmethod
+    def columns(cls, leaves: Named) -> "Slab":
         """All leaves side by side, `(runs, columns)`."""
         tensor = torch.cat([leaf.flatten(1) for leaf in leaves.values()], 1)
-        return cls(list(leaves), tuple(tuple(v.shape) for v in leaves.values()), tensor)
+        shapes = {name: tuple(leaf.shape) for name, leaf in leaves.items()}
+        return cls(shapes, tensor, torch.zeros_like(tensor), True)
 
-    def gather(self, grads: dict[str, Tensor | None]) -> Tensor | None:
-        """The gradients of the leaves in the tensor's own form; None where there is none."""
-        given = [grads[name] for name in self.names]
-        if self.shapes:
-            return torch.cat([grad.flatten(1) for grad in given if grad is not None], 1)
-        return None if given[0] is None else given[0].view(self.tensor.shape)
-
-    def views(self, alone: bool, tensor: Tensor | None = None) -> Named:
-        """Each leaf `(runs, *shape)` as a view of the tensor, or of another of its form."""
-        tensor = self.tensor.detach() if tensor is None else tensor
-        if not self.shapes:
-            return {self.names[0]: tensor[None] if alone else tensor}
-        columns = tensor.split([prod(shape[1:]) for shape in self.shapes], 1)
+    def views(self, tensor: Tensor) -> Named:
+        """Each leaf `(runs, *shape)` as a view of a tensor of the slab's form."""
+        if not self.joined:
+            return {name: tensor.view(shape) for name, shape in self.shapes.items()}
+        columns = tensor.split([prod(shape[1:]) for shape in self.shapes.values()], 1)
         return {
             name: column.unflatten(1, shape[1:])
-            for name, column, shape in zip(self.names, columns, self.shapes, strict=True)
+            for column, (name, shape) in zip(columns, self.shapes.items(), strict=True)
         }
 
 

@@ -90,7 +90,7 @@ class DrawingWidget(anywidget.AnyWidget):
         """Does what only this kind of widget can do."""
 
     def _remarked(self, before: Any, after: Any) -> Message | None:
-        """What an edit is worth mentioning for."""
+        """What an edit in the browser is worth mentioning for, beside what is wrong with it."""
 
     # History
 
@@ -121,7 +121,6 @@ class DrawingWidget(anywidget.AnyWidget):
             words = self._described(change.old, change.new)
             self._past.append((change.old, words))
             self._future.clear()
-            self._remark = self._remarked(change.old, change.new)
             self._speak(words)
         self.selected = [key for key in self.selected if self._has(key)]
         self._report()
@@ -151,7 +150,7 @@ class DrawingWidget(anywidget.AnyWidget):
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
         """Takes one message from the browser; a malformed value is put back where it came from."""
         state = dict(sync_data)
-        command = state.pop("command", None)
+        command, before = state.pop("command", None), self.value
         with self.hold_sync():
             refused = self._refusals(state["value"]) if "value" in state else []
             if refused:
@@ -159,9 +158,9 @@ class DrawingWidget(anywidget.AnyWidget):
                 self.send_state(["value", "selected"])
             super().set_state(state)
             if isinstance(command, Mapping):
-                self._answer(command, refused)
+                self._answer(command, refused, before)
 
-    def _answer(self, command: Mapping[str, Any], refused: list[Message]) -> None:
+    def _answer(self, command: Mapping[str, Any], refused: list[Message], before: Any) -> None:
         self._answered = str(command.get("id", ""))
         self._refused = [{**message, "refused": self._answered} for message in refused]
         if refused:
@@ -173,6 +172,7 @@ class DrawingWidget(anywidget.AnyWidget):
             self.redo()
         else:
             self._ask(command)
+            self._remark = self._remarked(before, self.value)
         self._report()
 
     def close(self) -> None:

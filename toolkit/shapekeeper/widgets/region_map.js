@@ -235,8 +235,9 @@ function meeting(one, other) {
 }
 
 function crosses(a, b, c, d) {
-  const left = (p, q, r) => (q.x - p.x) * (r.y - p.y) > (q.y - p.y) * (r.x - p.x);
-  return left(a, b, c) !== left(a, b, d) && left(c, d, a) !== left(c, d, b);
+  const side = (p, q, r) => (q.x - p.x) * (r.y - p.y) - (q.y - p.y) * (r.x - p.x);
+  const apart = (p, q, r, s) => side(p, q, r) * side(p, q, s) < -1e-6; // touching is not crossing
+  return apart(a, b, c, d) && apart(c, d, a, b);
 }
 
 function nearlyParallel(a, b, c, d) {

@@ -147,8 +147,7 @@ def described(before: RegionGraph, after: RegionGraph) -> str:
         return f"Region {come[0]} and {_arrow(new[0])} added."
     if {s.split()[-1] for s in said} == {"moved."}:
         return f"{len(said)} regions moved."
-    regions, pathways = len(after.regions), len(after.pathways)
-    return f"Now {_plural(regions, 'region')}, {_plural(pathways, 'pathway')}."
+    return f"Now {after}."
 
 
 def _removal(before: RegionGraph, name: str) -> str:
