@@ -40,6 +40,18 @@ SETTINGS = {
     },
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
+# The server ends with the tests however they end: then nobody holds the other end of its stdin.
+LAUNCH = """
+import os, signal, sys, threading
+from jupyterlab.labapp import main
+
+def end_with_the_tests():
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=end_with_the_tests, daemon=True).start()
+main()
+"""
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
@@ -96,6 +108,7 @@ class Server:
             self._command(),
             cwd=self.notebooks,
             env=self._environment(),
+            stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -114,7 +127,7 @@ class Server:
 
     def _command(self) -> list[str]:
         return [
-            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"),
+            *(sys.executable, "-c", LAUNCH, "--no-browser", "--ip=127.0.0.1"),
             *(["--allow-root"] if os.geteuid() == 0 else []),
             f"--port={self.port}",
             "--ServerApp.port_retries=0",
@@ -179,6 +192,7 @@ class Server:
                 os.killpg(self._process.pid, sent)
                 self._process.wait(timeout=10)
                 break
+        self._process.stdin.close()
         self._log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -3,6 +3,26 @@
 from lab import Notebook, center
 from playwright.sync_api import expect
 
+# A cell with an editor, and what tests ask Python about it.
+THREE = """
+import shapekeeper as sk
+from shapekeeper.widgets import RegionGraphEditor
+start = sk.RegionGraph(
+    [
+        sk.Region("eye", 64, position=(110, 140), input=True),
+        sk.Region("between", 48, position=(290, 320)),
+        sk.Region("hand", 32, position=(470, 140), output=True),
+    ],
+    [sk.Pathway("eye", "between", 0.25), sk.Pathway("between", "hand", 0.5)],
+)
+editor = RegionGraphEditor(start)
+calls = []
+editor.observe(lambda change: calls.append(change["name"]), "value")
+editor
+"""
+NAMES = "[r.name for r in editor.value.regions]"
+PATHWAYS = "sorted(f'{p.source}>{p.target}' for p in editor.value.pathways)"
+
 # What a view draws, without what may differ between two views of one graph (ids, focus, selection).
 DRAWING = """root => {
   const canvas = root.querySelector('[data-testid="canvas"]');
@@ -91,8 +111,10 @@ class Editor:
         """The text that a field points to, where its problems stand."""
         return self.root.locator(f'[id="{self.field(field).get_attribute("aria-describedby")}"]')
 
-    def can(self, *commands: str) -> list[bool]:
-        return [self.command(command).is_enabled() for command in commands]
+    def offers(self, **commands: bool) -> None:
+        """Waits until these buttons can be pressed, or can't."""
+        for name, wanted in commands.items():
+            expect(self.command(name)).to_be_enabled(enabled=wanted)
 
     def draws(self, drawing: list[str]) -> None:
         """Waits until this is what the view draws."""
@@ -118,8 +140,7 @@ class Editor:
             arg=[[self.root.element_handle(), other.root.element_handle()], drawn],
         )
         for command in ("undo", "redo"):
-            enabled = self.command(command).is_enabled()
-            expect(other.command(command)).to_be_enabled(enabled=enabled)
+            other.offers(**{command: self.command(command).is_enabled()})
 
     def widen(self, width: int) -> None:
         """Resizes the window until the editor is that many pixels wide."""

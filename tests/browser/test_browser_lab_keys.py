@@ -5,8 +5,7 @@ import re
 import lab
 import pytest
 from playwright.sync_api import expect
-from region_editor import Editor
-from test_browser_drawing import THREE
+from region_editor import THREE, Editor
 
 CELLS = [THREE, "'second'", "'third'", "'fourth\\n'" + 40 * "\n# more"]
 # Gives the focus to the next focusable thing, whose name is not among `done`; null: none is left.
