@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import reduce
 from inspect import Parameter, signature
 from math import prod
 from time import perf_counter
@@ -247,8 +248,12 @@ class Training:
     def _check_finite(self, tensors: list[Tensor | None]) -> None:
         """Runs in which anything is not finite are out from now on; no host synchronization."""
         # One sum per tensor is the cheapest pass in which NaN and infinity survive.
-        sums = [t.reshape(len(self.alive), -1).sum(1) for t in tensors if t is not None]
-        self.alive &= torch.isfinite(torch.stack(sums).sum(0))
+        given = [t for t in tensors if t is not None]
+        sums = [t if t.shape == self.alive.shape else self._sum(t) for t in given]
+        self.alive &= torch.isfinite(reduce(torch.add, sums))
+
+    def _sum(self, tensor: Tensor) -> Tensor:
+        return tensor.reshape(len(self.alive), -1).sum(1)
 
     def _rows_of(self, tensor: Tensor) -> Tensor:
         """Which runs are alive, in a shape that broadcasts over the tensor."""

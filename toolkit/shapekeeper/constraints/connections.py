@@ -87,17 +87,22 @@ class Connections(Constraint):
 
     def residual(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Distance of closed and preset weights from their number, 0 at free ones; no `at_most`."""
-        held = x if self._fixed is None else x - self._rest(x)
-        equal = held.masked_fill(self._free.on(x.device), 0.0).flatten(-self.event_dims)
+        equal = (x - self.project(x)).flatten(-self.event_dims)
         return equal, equal[..., :0]
+
+    def violation(self, x: Tensor) -> Tensor:
+        """The largest distance of a closed or preset weight from its number."""
+        return (x - self.project(x)).abs().amax(tuple(range(-self.event_dims, 0)))
 
     def tolerance(self, dtype: torch.dtype) -> float:
         """Zero: a closed weight is exactly zero."""
         return 0.0
 
     def project(self, x: Tensor) -> Tensor:
-        """Closed weights to 0, presets to their number; exact, also where `x` is not finite."""
-        return torch.where(self._free.on(x.device), x, self._rest(x))
+        """Closed weights to exactly 0, presets to their number; `x` must be finite."""
+        # Multiplying takes an eighth of the time of torch.where or masked_fill on a CPU; added to
+        # a zero, a product of -0.0 becomes 0.0.
+        return torch.addcmul(self._rest(x), x, self._free.on(x.device, x.dtype))
 
     def start(self, x: Tensor) -> Tensor:
         """Project, then scale each target's free weights by sqrt(fan-in / open).
