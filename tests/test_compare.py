@@ -772,6 +772,23 @@ def test_a_callback_watches_and_stops():
     assert len(found.models("Projection")) == 2
 
 
+def test_a_stop_at_the_last_step_is_a_stop():
+    at_the_end = {"callback": lambda progress: progress.step == progress.steps}
+    found = sk.compare(task(), [sk.Freeze(), sk.Projection()], seeds=2, steps=10, **at_the_end)
+    assert list(found.strategies) == ["Freeze"]
+    assert found.notes == ["Stopped at step 10 of Freeze."]
+
+
+def test_a_strategy_that_cannot_work_is_refused_before_any_is_trained():
+    bound = task(constraints={"first.weight": NoChart()})
+    seen = []
+    with pytest.raises(ValueError, match="NoChart has no chart"):
+        sk.compare(
+            bound, [sk.Freeze(), sk.Reparametrization()], seeds=2, steps=10, callback=seen.append
+        )
+    assert not seen
+
+
 def test_data_may_depend_on_the_seed():
     def shifted(seed: int) -> sk.Data:
         (x, y), (tx, ty) = points().train, points().test

@@ -87,17 +87,21 @@ def compare(
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     tensors: dict[str, dict[str, Tensor]] = {}
+    stopped = False
+    # All are tried before any is trained, so that a bad one at the end costs no training.
+    together: dict[str, bool] = {}
     for label, strategy in labelled.items():
-        together = batched and _can_batch(task, label, strategy, numbered, place, notes)
-        groups = [numbered] if together else [[seed] for seed in numbered]
-        parts = [Training(task, strategy, group, steps, place, together) for group in groups]
+        together[label] = batched and _can_batch(task, label, strategy, numbered, place, notes)
+    for label, strategy in labelled.items():
+        groups = [numbered] if together[label] else [[seed] for seed in numbered]
+        parts = [Training(task, strategy, g, steps, place, together[label]) for g in groups]
         for step, new in _interleaved(parts):
             rows += [{"strategy": label, **row} for row in new]
             progress = Progress(label, step, steps, len(tensors), len(labelled), new)
-            if callback and callback(progress):
+            stopped = bool(callback and callback(progress))
+            if stopped:
                 notes.append(f"Stopped at step {step} of {label}.")
                 break
-        stopped = any(part.step < steps for part in parts)
         tensors[label] = _joined([part.tensors() for part in parts])
         notes += [f"{label}: {note}" for note in parts[0].notes]
         if stopped:
