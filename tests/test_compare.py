@@ -674,6 +674,13 @@ def test_a_constraint_of_four_functions_works_with_every_strategy():
         sk.compare(bound, [sk.Reparametrization()], seeds=2, steps=5)
 
 
+def test_adam_and_a_projection_that_mixes_numbers_are_refused():
+    bound = task(constraints={"first.weight": NoChart()})
+    with pytest.raises(sk.StrategyError, match=r"'first.weight' on NoChart, which is no product"):
+        sk.compare(bound, [sk.Projection()], seeds=2, steps=5)
+    assert len(sk.compare(bound, [sk.Penalty(1.0)], seeds=1, steps=2).frame) == 3
+
+
 def test_soft_strategies_need_closed_weights_that_exist():
     graph = sk.regions.with_memory()
     bound = sk.Task(

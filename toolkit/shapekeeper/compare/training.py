@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..constraints import Constraint
 from ..randomness import seed_of
-from ..strategies import Stage, Strategy, StrategyError, stage_ends
+from ..strategies import Projection, Stage, Strategy, StrategyError, stage_ends
 from ..tasks import Data, Task, TaskError, batch_indices
 from .program import Named, Program
 
@@ -35,6 +35,8 @@ ELEMENTWISE = (
     torch.optim.Rprop,
     torch.optim.SGD,
 )
+# These move all numbers of a tensor at one rate, so that a projected step is a gradient step.
+EVEN_HANDED = (torch.optim.SGD, torch.optim.ASGD)
 
 
 class Training:
@@ -215,8 +217,22 @@ class Training:
             self.gathered |= slab.views(slab.grad)
             views = slab.views(slab.tensor.detach())
             self.handles |= {name: view.requires_grad_() for name, view in views.items()}
+        self._refuse_rescaled_projection(optimizer)
         self.optimizer = optimizer
         return optimizer
+
+    def _refuse_rescaled_projection(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raise where an optimizer that rescales coordinates would end at the wrong point."""
+        if not isinstance(self.hooks, Projection) or type(optimizer) in EVEN_HANDED:
+            return
+        for name, c in self.program.on_weights.items():
+            if not c.separable:
+                raise StrategyError(
+                    f"{type(optimizer).__name__} rescales each number by itself, and then projects "
+                    f"{name!r} on {type(c).__name__}, which is no product of intervals: training "
+                    "would rest at the wrong point. Use torch.optim.SGD for this task, or "
+                    "Reparametrization."
+                )
 
     def _repair(self, slab: "Slab", before: Tensor, lr: float) -> None:
         """Rate and repair of the bound tensors in a slab."""
