@@ -438,6 +438,23 @@ def test_the_summary_says_where_the_promise_starts():
     assert holds == {**wanted, "early": "no promise"}
 
 
+def test_a_range_on_weights_and_the_start_that_a_chart_moves():
+    bound = task(constraints={"first.weight": sk.Box(0.0, 1.0)})
+    hard = [sk.Projection(), sk.Reparametrization()]
+    found = sk.compare(bound, hard, seeds=2, steps=50)
+    assert (found.frame["violation_peak"] == 0).all()
+    # About half of the weights start below 0; projected they sit on the end, which a sigmoid
+    # reaches only at infinity, so the chart begins a thousandth of the width inside.
+    moved = "Reparametrization: the start of 'first.weight' was moved inside by up to 0.001."
+    assert found.notes == [moved]
+
+
+def test_a_named_sweep():
+    swept = {"soft": sk.Penalty([1.0, 2.0]), "hard": sk.Projection()}
+    found = sk.compare(task(), swept, seeds=1, steps=2)
+    assert list(found.strategies) == ["soft 1", "soft 2", "hard"]
+
+
 # -- the value of a layer ------------------------------------------------------------------------
 
 RANGE = sk.Box(-0.25, 0.25)

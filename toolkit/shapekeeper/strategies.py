@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from .constraints import Constraint
+from shapekeeper.constraints import Constraint
 
 __all__ = [
     "Freeze",

@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..strategies import Strategy
-from ..tasks import Task
+from shapekeeper.strategies import Strategy
+from shapekeeper.tasks import Task
+
 from .comparison import Comparison, ComparisonError
 from .training import Training, why_not_batched
 

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from scipy import stats
 from torch import Tensor, nn
 
-from ..constraints import Constraint
-from ..strategies import Strategy, stage_ends
-from ..tasks import Task
+from shapekeeper.constraints import Constraint
+from shapekeeper.strategies import Strategy, stage_ends
+from shapekeeper.tasks import Task
 
 __all__ = ["Comparison", "ComparisonError"]
 

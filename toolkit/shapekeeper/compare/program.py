@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
-from ..constraints import Constraint
-from ..tasks import Task, TaskError
+from shapekeeper.constraints import Constraint
+from shapekeeper.tasks import Task, TaskError
 
 __all__ = ["Program"]
 

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..constraints import Constraint
-from ..randomness import seed_of
-from ..strategies import Projection, Stage, Strategy, StrategyError, stage_ends
-from ..tasks import Data, Task, TaskError, batch_indices
+from shapekeeper.constraints import Constraint
+from shapekeeper.randomness import seed_of
+from shapekeeper.strategies import Projection, Stage, Strategy, StrategyError, stage_ends
+from shapekeeper.tasks import Data, Task, TaskError, batch_indices
+
 from .program import Named, Program
 
 __all__ = ["Training", "why_not_batched"]
@@ -130,9 +131,7 @@ class Training:
         self.handles[name] = leaf.clone().requires_grad_()
         moved = (self.hooks.weights(c, leaf, self.memory[name]) - x).abs().max().item()
         if moved > 1e-5 * (1 + x.abs().max().item()):
-            self.notes.append(
-                f"{self.hooks.label} moved the start of {name!r} inside by up to {moved:.2g}."
-            )
+            self.notes.append(f"the start of {name!r} was moved inside by up to {moved:.2g}.")
 
     def _refuse_soft_on_blocked(self) -> None:
         if self.program.layout == "blocked" and self.hooks.guarantee != "structural":
