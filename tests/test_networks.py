@@ -18,7 +18,8 @@ from torch import nn
 from torch.func import functional_call, stack_module_state
 from torch.testing import assert_close
 
-from shapekeeper import Connections, ConstraintError
+import shapekeeper as sk
+from shapekeeper import Connections, ConstraintError, Signs
 from shapekeeper.networks import Plan, RegionNetwork, compile_network
 from shapekeeper.regions import Pathway, Region, RegionGraph, StructureError
 
@@ -509,6 +510,66 @@ def test_a_fresh_network_is_allowed_and_its_drawing_is_that_of_the_graph(graph, 
     assert blocked.constraints["blocks"].allows(blocked.blocks.detach())
     assert blocked.constraints["blocks"].mask.sum() == mask.sum()
     assert torch.equal(blocked.weight_matrix() != 0, mask)
+
+
+def signed(graph, *signs):
+    """The graph with these signs for its first regions."""
+    regions = [replace(r, sign=sign) for r, sign in zip(graph.regions, signs, strict=False)]
+    return replace(graph, regions=(*regions, *graph.regions[len(regions) :]))
+
+
+@every_graph
+def test_signs_are_part_of_the_constraint_in_both_layouts(graph):
+    graph = signed(graph, 1, -1)
+    per_unit = [region.sign or 0 for region in graph.regions for _ in range(region.size)]
+    dense = compile_network(graph, 3, 2, layout="dense")
+    assert dense.constraints == {"weight": Connections(graph.mask()) & Signs(per_unit)}
+    blocked = compile_network(graph, 3, 2, layout="blocked")
+    # The same nearest weights, whether all are stored or the open blocks alone.
+    weights = randomized(build(graph)).weight.detach() * graph.mask()
+    nearest = dense.constraints["weight"].project(weights)
+    packed = blocked._storage.pack(weights)
+    exactly(blocked._storage.unpack(blocked.constraints["blocks"].project(packed)), nearest)
+    assert (nearest != weights).any()
+
+
+@settings(max_examples=20)
+@given(finished_graphs())
+def test_fresh_weights_have_the_signs_of_their_regions(graph):
+    plain = replace(graph, regions=tuple(replace(r, sign=None) for r in graph.regions))
+    lengths = compile_network(plain, 3, 2, layout="dense").weight.abs()
+    dense, blocked = (compile_network(graph, 3, 2, layout=k) for k in ("dense", "blocked"))
+    exactly(blocked.weight_matrix(), dense.weight_matrix())
+    exactly(dense.weight.abs(), lengths)
+    for net, name in ((dense, "weight"), (blocked, "blocks")):
+        assert net.constraints[name].allows(net.get_parameter(name).detach())
+    for region, where in zip(graph.regions, graph.slices.values(), strict=True):
+        assert region.sign is None or (dense.weight[:, where] * region.sign >= 0).all()
+
+
+STRATEGIES = [sk.Projection(), sk.Reparametrization(), sk.Penalty(1.0), sk.Unconstrained()]
+
+
+def test_every_strategy_trains_a_graph_with_signs():
+    graph = signed(sk.tasks.banded_brain(), 1, -1, 1, -1, 1, -1, 1)
+    task = sk.tasks.digits(graph)
+    found = sk.compare(task, STRATEGIES, seeds=2, steps=40)
+    last = found.frame[found.frame.step == 40].groupby("strategy").violation.max()
+    assert (last[["Projection", "Reparametrization"]] == 0).all()
+    assert 0 < last["Penalty 1"] < last["Unconstrained"]
+    start = found.frame[found.frame.step == 0].pivot(
+        index="strategy", columns="seed", values="loss"
+    )
+    charted = start.loc["Reparametrization"]
+    plain = start.drop(index="Reparametrization")
+    assert (plain.nunique() == 1).all(), "one start for each seed, whatever the strategy"
+    # A chart of one side of zero has no zero: weights below 1e-3 start there.
+    assert 0 < (charted - plain.iloc[0]).abs().max() < 1e-4
+    ends = found.frame[found.frame.step == 40].groupby("strategy").loss.mean()
+    assert (ends < 0.95 * start.mean(axis=1)).all(), "all of them learn"
+    for model in found.models("Projection"):
+        assert graph.signs().allows(model.weight.detach()).all()
+        assert graph.connections().allows(model.weight.detach())
 
 
 @every_graph

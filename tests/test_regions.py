@@ -381,6 +381,34 @@ def test_connections_hold_the_mask(graph):
     assert torch.equal(opened.mask, unsure.mask(unknown="open"))
 
 
+def test_signs_are_those_of_the_source():
+    graph = RegionGraph([Region("eye", 2, input=True, sign=-1), HAND, Region("ear", 1, sign=1)])
+    assert graph.signs() == sk.Signs([-1, -1, 0, 0, 0, 1])
+    graph = graph.with_pathway(Pathway("eye", "hand"))
+    allowed = graph.constraint().project(torch.ones(6, 6))
+    assert (allowed[:, :2] == 0).all(), "what leaves the eye is not positive"
+    assert allowed[5, 5] == 1
+    assert graph.constraint().parts == (graph.connections(), graph.signs())
+
+
+def test_without_signs_the_connections_are_all(graph):
+    assert graph.signs() is None
+    assert graph.constraint(2) == graph.connections(2)
+    assert RegionGraph().signs() is None
+
+
+@given(region_graphs(finished=True))
+def test_allowed_weights_leave_a_region_with_its_sign(graph):
+    weights = torch.randn(graph.units, graph.units, generator=torch.Generator().manual_seed(0))
+    for made in (graph.constraint().project(weights), graph.constraint().start(weights)):
+        for region in graph.regions:
+            sent = made[:, graph.slices[region.name]]
+            assert region.sign is None or (sent * region.sign >= 0).all()
+        assert graph.connections().allows(made)
+    # The start mirrors, so nothing that is open is lost.
+    assert torch.equal(graph.constraint().start(weights) != 0, graph.mask())
+
+
 # Flow
 
 

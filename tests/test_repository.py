@@ -7,9 +7,13 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections import OrderedDict
 
 import pytest
+import torch
 from packaging.requirements import Requirement
+
+import shapekeeper as sk
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +85,7 @@ def test_readme_holds_one_line_of_tests_and_the_push_runs_it(root, readme):
 
 
 def test_the_code_of_readme_runs_and_draws(tmp_path, readme):
-    (code,) = fenced(readme, "python")
+    code, _ = fenced(readme, "python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
     environment = os.environ | {"MPLBACKEND": "agg"}
     ran = subprocess.run(
@@ -91,6 +95,19 @@ def test_the_code_of_readme_runs_and_draws(tmp_path, readme):
     assert ran.returncode == 0, ran.stderr
     assert "Projection" in ran.stdout
     assert (tmp_path / "tour.png").stat().st_size > 10_000
+
+
+def test_the_two_lines_of_readme_hold_zeros(readme):
+    _, code = fenced(readme, "python")
+    assert len(code.splitlines()) == 2
+    model = torch.nn.Sequential(OrderedDict(encoder=torch.nn.Linear(5, 3)))
+    names = {"sk": sk, "torch": torch, "model": model, "A": torch.eye(3, 5)}
+    exec(code, names)
+    for _ in range(3):
+        model(torch.ones(2, 5)).sum().backward()
+        names["optimizer"].step()
+    assert torch.equal(model.encoder.weight != 0, torch.eye(3, 5) > 0)
+    assert names["held"].violation() == {"encoder.weight": 0.0}
 
 
 # Pins

@@ -530,8 +530,8 @@ def test_lesions_dissociate_in_two_halves():
 
 @pytest.mark.parametrize(
     "make",
-    [tasks.pencil, tasks.digits, tasks.senses, tasks.two_digits],
-    ids=["pencil", "digits", "senses", "two digits"],
+    [tasks.pencil, tasks.digits, tasks.senses, tasks.two_digits, partial(tasks.genes, penalty=0.1)],
+    ids=["pencil", "digits", "senses", "two digits", "genes"],
 )
 def test_every_task_is_whole_and_can_be_sent_elsewhere(make):
     task = pickle.loads(pickle.dumps(make()))
@@ -548,8 +548,8 @@ def test_every_task_is_whole_and_can_be_sent_elsewhere(make):
 
 @pytest.mark.parametrize(
     "make",
-    [tasks.pencil, tasks.digits, partial(tasks.senses, delay=2), tasks.two_digits],
-    ids=["pencil", "digits", "senses", "two digits"],
+    [tasks.pencil, tasks.digits, partial(tasks.senses, delay=2), tasks.two_digits, tasks.genes],
+    ids=["pencil", "digits", "senses", "two digits", "genes"],
 )
 def test_seeds_together_are_seeds_alone(make):
     task = make()

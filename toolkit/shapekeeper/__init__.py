@@ -2,8 +2,17 @@
 
 from . import regions, tasks
 from .compare import Comparison, ComparisonError, Progress, compare
-from .constraints import Box, Connections, Constraint, ConstraintError
-from .networks import RegionNetwork, compile_network
+from .constraints import (
+    Box,
+    Connections,
+    Constraint,
+    ConstraintError,
+    NonNegative,
+    Signs,
+    Sphere,
+)
+from .holding import Held, HoldError, hold
+from .networks import MaskedLinear, RegionNetwork, compile_network
 from .regions import Pathway, Region, RegionGraph, StructureError
 from .strategies import (
     Freeze,
@@ -27,6 +36,10 @@ __all__ = [
     "ConstraintError",
     "Data",
     "Freeze",
+    "Held",
+    "HoldError",
+    "MaskedLinear",
+    "NonNegative",
     "Pathway",
     "Penalty",
     "Progress",
@@ -35,6 +48,8 @@ __all__ = [
     "RegionGraph",
     "RegionNetwork",
     "Reparametrization",
+    "Signs",
+    "Sphere",
     "Stage",
     "Staged",
     "Strategy",
@@ -45,6 +60,7 @@ __all__ = [
     "Unconstrained",
     "compare",
     "compile_network",
+    "hold",
     "regions",
     "tasks",
 ]

@@ -2,8 +2,9 @@
 
 A strategy is a frozen value. It sees named tensors with a leading axis of runs, `(runs, *shape)`,
 one constraint at a time, and a memory: a dict of tensors with the same leading axis, for whatever
-it must remember between steps. It knows no network, task or optimizer. Each hook below does nothing
-unless a strategy says otherwise; reading what a strategy overrides is reading what it does.
+it must remember between steps. It knows no network and no task, and meets the optimizer in `before`
+alone. Each hook below does nothing unless a strategy says otherwise; reading what a strategy
+overrides is reading what it does.
 """
 
 import dataclasses
@@ -16,6 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from shapekeeper.constraints import Constraint
+from shapekeeper.optimizers import (
+    asks_again,
+    equalize_second_moment,
+    mixes_numbers,
+    rescales_for_good,
+)
 
 __all__ = [
     "Freeze",
@@ -50,6 +57,9 @@ class Strategy:
             weights) or `"none"`.
         output_guarantee: What is promised of the value of a layer.
         rate: Factor on the optimizer's step of a bound tensor.
+        charted: Whether the network sees something else of a weight than the optimizer moves.
+        priced: Whether a bound weight adds to the loss.
+        output_priced: Whether the value of a bound layer does.
 
     Example:
         >>> [s.label for s in Penalty([0.1, 1.0]).variants()]
@@ -59,6 +69,9 @@ class Strategy:
     guarantee: ClassVar[str] = "none"
     output_guarantee: ClassVar[str] = "none"
     rate: ClassVar[float] = 1.0
+    charted: ClassVar[bool] = False
+    priced: ClassVar[bool] = False
+    output_priced: ClassVar[bool] = False
     kinds: ClassVar[dict[str, type["Strategy"]]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -126,9 +139,18 @@ class Strategy:
         """What the value of a layer adds to the loss, summed over the batch, `(runs,)`."""
         return self.price(c, value, {})
 
+    def before(
+        self, c: Constraint, leaf: Tensor, optimizer: torch.optim.Optimizer, group: dict[str, Any]
+    ) -> None:
+        """Prepare the optimizer's step of a bound tensor, `(*batch, *event)` with its gradient."""
+
     def repair(self, c: Constraint, leaf: Tensor, memory: Memory, lr: float) -> Tensor:
-        """The bound tensor after the optimizer's step."""
+        """The bound tensor after the optimizer's step; may write into `leaf`."""
         return leaf
+
+    def unfit(self, c: Constraint, optimizer: torch.optim.Optimizer) -> str:
+        """Why this optimizer can't train a bound tensor, and what can; nothing if it can."""
+        return ""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict from which `Strategy.from_json` makes an equal strategy."""
@@ -207,6 +229,17 @@ class Penalty(Strategy):
     strength: FloatOrSweep
     norm: Literal["squared", "absolute"] = "squared"
 
+    output_priced: ClassVar[bool] = True
+
+    @property
+    def priced(self) -> bool:  # type: ignore[override]  # depends on the setting
+        """The squared penalty is part of the loss; the absolute one is not."""
+        return self.norm == "squared"
+
+    def unfit(self, c: Constraint, optimizer: torch.optim.Optimizer) -> str:
+        """The absolute penalty is a step after each step, and some take many inside one."""
+        return _many_in_one(self, optimizer) if self.norm == "absolute" else ""
+
     def problem(self) -> str:
         """A strength or norm that can't be."""
         if not (isinstance(self.strength, (int, float)) and 0 <= self.strength < float("inf")):
@@ -251,6 +284,10 @@ class Freeze(Strategy):
     guarantee: ClassVar[str] = "structural"
     rate: ClassVar[float] = 0.0
 
+    def unfit(self, c: Constraint, optimizer: torch.optim.Optimizer) -> str:
+        """Frozen means put back after the step, and some take many inside one."""
+        return _many_in_one(self, optimizer)
+
 
 @dataclass(frozen=True)
 class Projection(Strategy):
@@ -258,6 +295,9 @@ class Projection(Strategy):
 
     A. A. Goldstein 1964, Convex programming in Hilbert space: projected gradient descent. A bound
     layer passes on the nearest allowed value.
+
+    Where the set is no product of intervals, Adam, AdamW, NAdam, RAdam and RMSprop rescale each
+    event as a whole (`equalize_second_moment`); other optimizers that rescale are refused.
 
     Args:
         every: Project after each so many steps; beyond 1 nothing is promised in between. A list is
@@ -294,10 +334,34 @@ class Projection(Strategy):
         """The nearest allowed value."""
         return c.project(value)
 
+    def before(
+        self, c: Constraint, leaf: Tensor, optimizer: torch.optim.Optimizer, group: dict[str, Any]
+    ) -> None:
+        """One rate for each event, where the nearest point would otherwise be the wrong one."""
+        if not c.separable and not isinstance(optimizer, torch.optim.SGD | torch.optim.ASGD):
+            equalize_second_moment(optimizer, group, leaf, c.event_dims)
+
+    def unfit(self, c: Constraint, optimizer: torch.optim.Optimizer) -> str:
+        """Optimizers after which the nearest point is the wrong one."""
+        if mixes_numbers(optimizer):
+            return (
+                f"{type(optimizer).__name__} lets gradients of forbidden directions move allowed "
+                "ones: training would rest at the wrong point. Use Reparametrization, or an "
+                "optimizer that treats each number by itself, such as SGD or AdamW."
+            )
+        if c.separable or not rescales_for_good(optimizer):
+            return _many_in_one(self, optimizer)
+        return (
+            f"{type(optimizer).__name__} rescales each number by itself, and {type(c).__name__} "
+            "is no product of intervals: training would rest at the wrong point. Use "
+            "torch.optim.SGD, or Adam, AdamW, NAdam, RAdam or RMSprop (not centered), or "
+            "Reparametrization."
+        )
+
     def repair(self, c: Constraint, leaf: Tensor, memory: Memory, lr: float) -> Tensor:
         """The nearest allowed value, each `every` steps."""
         if self.every == 1:
-            return c.project(leaf)
+            return c.project_(leaf)
         memory["steps"] = memory["steps"] + 1
         due = (memory["steps"] % self.every == 0).view(-1, *[1] * (leaf.dim() - 1))
         return torch.where(due, c.project(leaf), leaf)
@@ -319,6 +383,7 @@ class Reparametrization(Strategy):
 
     guarantee: ClassVar[str] = "structural"
     output_guarantee: ClassVar[str] = "structural"
+    charted: ClassVar[bool] = True
 
     def begin(self, c: Constraint, x: Tensor) -> tuple[Tensor, Memory]:
         """Free numbers in the chart around the start."""
@@ -456,6 +521,15 @@ def stage_ends(stages: tuple[Stage, ...], steps: int) -> list[int]:
 
 def _with_strategy(stage: Stage, strategy: Strategy) -> Stage:
     return dataclasses.replace(stage, strategy=strategy)
+
+
+def _many_in_one(strategy: Strategy, optimizer: torch.optim.Optimizer) -> str:
+    if not asks_again(optimizer):
+        return ""
+    return (
+        f"{type(optimizer).__name__} takes many steps inside one, and {strategy.label} acts "
+        "between steps only. Use Reparametrization, or an optimizer that takes one gradient a step."
+    )
 
 
 def _per_run(penalties: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class Program:
     def losses(
         self, weights: Named, buffers: Named, x: Tensor, y: Tensor, treat: Treat
     ) -> tuple[Tensor, Named, Named]:
-        """Loss of each run on its own batch.
+        """Loss of each run on its own batch, with the price that the task puts on its tensors.
 
         Args:
             weights: Parameters `(runs, *shape)`.
@@ -77,7 +77,10 @@ class Program:
 
         def one_run(tensors: Named, x: Tensor, y: Tensor) -> tuple[Tensor, Named, Named]:
             prediction, raw, passed = self._call(tensors, x)
-            return self.task.loss(prediction, y), raw, passed
+            loss = self.task.loss(prediction, y)
+            if self.task.regularizer is not None:
+                loss = loss + self.task.regularizer(tensors)
+            return loss, raw, passed
 
         self._treat = treat
         return self._map(one_run, (0, 0, 0))({**weights, **buffers}, x, y)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
-from inspect import Parameter, signature
 from math import prod
 from time import perf_counter
 from typing import Any
@@ -15,7 +14,8 @@ from torch import Tensor
 
 from shapekeeper.constraints import Constraint
 from shapekeeper.randomness import seed_of
-from shapekeeper.strategies import Projection, Stage, Strategy, StrategyError, stage_ends
+from shapekeeper.optimizers import ELEMENTWISE, asks_again
+from shapekeeper.strategies import Stage, Strategy, StrategyError, stage_ends
 from shapekeeper.tasks import Data, Task, TaskError, batch_indices
 
 from .program import Named, Program
@@ -23,21 +23,6 @@ from .program import Named, Program
 __all__ = ["Training", "why_not_batched"]
 
 LOGGED = 25  # rows of a run's history, besides the start
-ELEMENTWISE = (
-    torch.optim.ASGD,
-    torch.optim.Adadelta,
-    torch.optim.Adagrad,
-    torch.optim.Adam,
-    torch.optim.AdamW,
-    torch.optim.Adamax,
-    torch.optim.NAdam,
-    torch.optim.RAdam,
-    torch.optim.RMSprop,
-    torch.optim.Rprop,
-    torch.optim.SGD,
-)
-# These move all numbers of a tensor at one rate, so that a projected step is a gradient step.
-EVEN_HANDED = (torch.optim.SGD, torch.optim.ASGD)
 
 
 class Training:
@@ -191,6 +176,8 @@ class Training:
             slab.tensor.grad = slab.grad if slab.shapes.keys() <= moving.keys() else None
         self._check_finite([total, *(s.tensor.grad for s in self.slabs)])
         before = [slab.tensor.clone() for slab in self.slabs]
+        for slab in self.slabs:
+            self._prepare(slab, optimizer)
         optimizer.step()
         self._check_finite([slab.tensor for slab in self.slabs])
         for slab, old in zip(self.slabs, before, strict=True):
@@ -206,7 +193,8 @@ class Training:
         leaves = {k: h.detach() for k, h in self.handles.items()}
         self.slabs = [Slab.single(k, v, alone) for k, v in leaves.items()]
         optimizer = self.task.optimizer([slab.tensor for slab in self.slabs])
-        if not alone and _treats_all_alike(optimizer, self.slabs):
+        apart = any(not c.separable for c in self.program.on_weights.values())
+        if not (alone or apart) and _treats_all_alike(optimizer, self.slabs):
             # Elementwise optimizers don't mind that all is one tensor, and are much faster on it.
             # A leaf without gradient is left out, since an optimizer skips it.
             self.slabs = [Slab.columns({k: v for k, v in leaves.items() if grads[k] is not None})]
@@ -216,22 +204,25 @@ class Training:
             self.gathered |= slab.views(slab.grad)
             views = slab.views(slab.tensor.detach())
             self.handles |= {name: view.requires_grad_() for name, view in views.items()}
-        self._refuse_rescaled_projection(optimizer)
+        self._refuse_unfit(optimizer)
         self.optimizer = optimizer
         return optimizer
 
-    def _refuse_rescaled_projection(self, optimizer: torch.optim.Optimizer) -> None:
-        """Raise where an optimizer that rescales coordinates would end at the wrong point."""
-        if not isinstance(self.hooks, Projection) or type(optimizer) in EVEN_HANDED:
-            return
+    def _refuse_unfit(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raise where the strategy can't hold a weight that this optimizer moves."""
         for name, c in self.program.on_weights.items():
-            if not c.separable:
-                raise StrategyError(
-                    f"{type(optimizer).__name__} rescales each number by itself, and then projects "
-                    f"{name!r} on {type(c).__name__}, which is no product of intervals: training "
-                    "would rest at the wrong point. Use torch.optim.SGD for this task, or "
-                    "Reparametrization."
-                )
+            if problem := self.hooks.unfit(c, optimizer):
+                raise StrategyError(f"{self.hooks.label} can't hold {name!r} here: {problem}")
+
+    def _prepare(self, slab: "Slab", optimizer: torch.optim.Optimizer) -> None:
+        """What the strategy does before the step to bound tensors of their own."""
+        name = next(iter(slab.shapes))
+        c = self.program.on_weights.get(name)
+        if c is None or slab.joined or slab.tensor.grad is None:
+            return
+        groups = optimizer.param_groups
+        group = next(g for g in groups if any(p is slab.tensor for p in g["params"]))
+        self.hooks.before(c, slab.tensor, optimizer, group)
 
     def _repair(self, slab: "Slab", before: Tensor, lr: float) -> None:
         """Rate and repair of the bound tensors in a slab."""
@@ -459,9 +450,8 @@ def why_not_batched(task: Task, strategy: Strategy, seeds: list[int], device: to
 
 def _why_not_optimizer(task: Task) -> str:
     optimizer = task.optimizer(list(task.start_model(0).parameters()))
-    closure = signature(optimizer.step).parameters.get("closure")
     name = type(optimizer).__name__
-    if closure is not None and closure.default is Parameter.empty:
+    if asks_again(optimizer):
         raise TaskError(
             f"task {task.name!r}",
             [

@@ -2,6 +2,17 @@
 
 from .connections import Connections
 from .constraint import Constraint, ConstraintError
-from .outputs import Box
+from .entrywise import Box, NonNegative, Signs
+from .intersection import Intersection
+from .sphere import Sphere
 
-__all__ = ["Box", "Connections", "Constraint", "ConstraintError"]
+__all__ = [
+    "Box",
+    "Connections",
+    "Constraint",
+    "ConstraintError",
+    "Intersection",
+    "NonNegative",
+    "Signs",
+    "Sphere",
+]

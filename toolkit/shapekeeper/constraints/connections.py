@@ -1,13 +1,17 @@
 """Which unit may feed which: closed weights are zero, presets keep their number."""
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import networkx as nx
 import numpy as np
 import torch
 from torch import Tensor
 
-from .constraint import Constraint, ConstraintError
+from .constraint import Constraint, ConstraintError, check_last_axes
+from .edges import read_graph, read_table
+from .entrywise import Signs
 from .tensor_value import TensorValue
 
 __all__ = ["Connections"]
@@ -16,6 +20,10 @@ __all__ = ["Connections"]
 @dataclass(frozen=True, init=False, repr=False)
 class Connections(Constraint):
     """Weights that exist only where a matrix says so.
+
+    The weight of `nn.Linear` is `[target, source]`, as the mask is. Those of `nn.Embedding` and
+    the transposed convolutions are `[source, target]`: bind them to `Connections(mask.T)`. For the
+    taps of a convolution or the gates of a recurrent cell, see `fit`.
 
     Args:
         mask: Yes/no or 0/1 entries `(target, source)`, or the shape of whatever tensor is bound:
@@ -54,14 +62,78 @@ class Connections(Constraint):
         free = entries.astype(bool) if presets is None else entries.astype(bool) & (presets == 0)
         object.__setattr__(self, "_free", TensorValue.of(free))
 
+    @classmethod
+    def from_edges(
+        cls, table: Any, *, sources: Iterable[Hashable], targets: Iterable[Hashable]
+    ) -> Constraint:
+        """The connections that a table of edges lists, one row each.
+
+        Args:
+            table: A pandas table, or what makes one, with the columns `source` and `target`;
+                perhaps `sign` (+1, -1, or 0 for either), perhaps `weight`, which presets the
+                number of that edge (0 or missing: free).
+            sources: All names of sources in the order of the tensor's columns.
+            targets: All names of targets in the order of its rows.
+
+        Returns:
+            Connections, or `Connections & Signs` if the table has signs.
+
+        Raises:
+            ConstraintError: If names are unknown, edges contradict each other or look reversed,
+                or signs and weights are no such numbers; all problems at once.
+
+        Example:
+            >>> import pandas as pd
+            >>> edges = pd.DataFrame({"source": ["TP53", "MYC"], "target": ["r1", "r2"]})
+            >>> Connections.from_edges(edges, sources=["MYC", "TP53"], targets=["r1", "r2"])
+            Connections([[0, 1], [1, 0]])
+            >>> signed = edges.assign(sign=[1, -1])
+            >>> Connections.from_edges(signed, sources=["MYC", "TP53"], targets=["r1", "r2"])
+            Connections([[0, 1], [1, 0]]) & Signs([[0, 1], [-1, 0]])
+        """
+        mask, fixed, signs = read_table(table, sources, targets)
+        connections = cls(mask, None if fixed is None or not fixed.any() else fixed)
+        return connections if signs is None or not signs.any() else connections & Signs(signs)
+
+    @classmethod
+    def from_networkx(
+        cls, graph: nx.Graph, *, sources: Iterable[Hashable], targets: Iterable[Hashable]
+    ) -> "Connections":
+        """The connections that the edges of a networkx graph make between two lists of nodes.
+
+        Args:
+            graph: Directed, edges running source → target; or undirected, an edge counting as
+                source → target in whichever order the lists have its ends. Nodes may be anything
+                that networkx takes. Edges that don't run from the one list to the other are left
+                out, so a graph of many layers gives the connections between any two; attributes
+                are not read (`from_edges(networkx.to_pandas_edgelist(graph), ...)` reads signs and
+                weights).
+            sources: The nodes that the tensor's columns stand for, in order.
+            targets: The nodes that its rows stand for, in order; both may be the same list.
+
+        Raises:
+            ConstraintError: If a name is no node, or no edge runs from sources to targets.
+
+        Example:
+            >>> graph = nx.DiGraph([("eye", "hand"), ("ear", "hand"), ("ear", "mouth")])
+            >>> Connections.from_networkx(graph, sources=["eye", "ear"], targets=["hand", "mouth"])
+            Connections([[1, 1], [0, 1]])
+        """
+        return cls(read_graph(graph, sources, targets))
+
     def __repr__(self) -> str:
         """The call that makes it, or a digest beyond 64 entries."""
         return f"Connections({self._mask}{f', fixed={self._fixed}' if self._fixed else ''})"
 
     @property
-    def event_dims(self) -> int:
+    def event_dims(self) -> int:  # type: ignore[override]  # as many as the mask has
         """As many axes as the mask has."""
         return len(self._mask.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]  # fixed by the mask
+        """Sizes of the mask."""
+        return self._mask.shape
 
     @property
     def mask(self) -> Tensor:
@@ -74,16 +146,50 @@ class Connections(Constraint):
         return None if self._fixed is None else torch.from_numpy(self._fixed.numpy())
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ConstraintError unless the last axes have the mask's sizes."""
-        wanted = self._mask.shape
-        got = tuple(shape)[-len(wanted) :]
-        if got == wanted:
-            return
-        turned = " That is the transpose: rows are targets, columns sources (use mask.T)."
-        raise ConstraintError(
-            f"Wanted a tensor whose last axes are {wanted}, as the mask [target, source] has, "
-            f"got {tuple(shape)}.{turned if got == wanted[::-1] else ''}"
-        )
+        """Raise ConstraintError unless the last axes have the mask's sizes; names `fit`."""
+        try:
+            check_last_axes(self.shape, shape, "the mask [target, source]")
+        except ConstraintError as error:
+            if not (repeats := _repeats(self.shape, tuple(shape))):
+                raise
+            way_out = f"connections.fit({tuple(shape)}) repeats them over the {repeats}."
+            raise ConstraintError(f"{error} {way_out}") from None
+
+    def fit(self, shape: tuple[int, ...]) -> "Connections":
+        """The same connections for a tensor of another shape, repeated.
+
+        Over the taps of a convolution, `(target, source, *taps)`: an open channel has all of its
+        taps. Over the gates of a GRU (3) or LSTM (4), or the queries, keys and values of attention
+        (3), `(gates * target, source)`, one below the other as PyTorch stores them; a mask of one
+        axis likewise, for their biases.
+
+        Args:
+            shape: That of the weight, e.g. `tuple(conv.weight.shape)`.
+
+        Raises:
+            ConstraintError: If the shape is none of these.
+
+        Example:
+            >>> channels = Connections([[1, 0], [1, 1]])
+            >>> channels.fit((2, 2, 3, 3)).mask.sum((2, 3)).tolist()
+            [[9, 0], [9, 9]]
+            >>> channels.fit((6, 2))
+            Connections([[1, 0], [1, 1], [1, 0], [1, 1], [1, 0], [1, 1]])
+        """
+        shape, mine = tuple(shape), self._mask.shape
+        if shape == mine:
+            return self
+        repeats = _repeats(mine, shape)
+        if not repeats:
+            wanted = ", ".join(map(str, _fitting(mine)))
+            raise ConstraintError(f"Wanted one of the shapes {wanted}, got {shape}.")
+        arrays = [value and value.numpy() for value in (self._mask, self._fixed)]
+        if repeats == "taps":
+            new = [a if a is None else _over_taps(a, shape) for a in arrays]
+        else:
+            times = (shape[0] // mine[0], *[1] * (len(shape) - 1))
+            new = [a if a is None else np.tile(a, times) for a in arrays]
+        return Connections(*new)
 
     def residual(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Distance of closed and preset weights from their number, 0 at free ones; no `at_most`."""
@@ -103,6 +209,17 @@ class Connections(Constraint):
         # Multiplying takes an eighth of the time of torch.where or masked_fill on a CPU; added to
         # a zero, a product of -0.0 becomes 0.0.
         return torch.addcmul(self._rest(x), x, self._free.on(x.device, x.dtype))
+
+    def project_(self, x: Tensor) -> Tensor:
+        """`project` in place: a third of its time, since no new tensor is made."""
+        with torch.no_grad():
+            return torch.addcmul(self._rest(x), x, self._free.on(x.device, x.dtype), out=x)
+
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Closed and preset weights have their number as both ends, free ones have none."""
+        free = self._free.numpy()
+        number = np.zeros(self.shape) if self._fixed is None else self._fixed.numpy()
+        return np.where(free, -np.inf, number), np.where(free, np.inf, number)
 
     def start(self, x: Tensor) -> Tensor:
         """Project, then scale each target's free weights by sqrt(fan-in / open).
@@ -139,6 +256,24 @@ class Connections(Constraint):
         if self._fixed is None:
             return x.new_zeros(())
         return self._fixed.on(x.device, x.dtype)
+
+
+def _fitting(mask: tuple[int, ...]) -> list[tuple[Any, ...]]:
+    """The shapes that `fit` takes."""
+    targets, *others = mask
+    gates = [(times * targets, *others) for times in (3, 4)] if len(others) < 2 else []
+    return [mask, *([(*mask, "taps", "...")] if len(mask) == 2 else []), *gates]
+
+
+def _repeats(mask: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """What a mask would be repeated over to fit a shape, or nothing."""
+    if len(mask) == 2 and len(shape) > 2 and shape[:2] == mask:
+        return "taps"
+    return "gates" if shape in _fitting(mask)[-2:] and shape != mask else ""
+
+
+def _over_taps(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.broadcast_to(array.reshape(array.shape + (1,) * (len(shape) - 2)), shape)
 
 
 def _numpy(array: Any) -> np.ndarray:

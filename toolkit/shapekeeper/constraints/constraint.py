@@ -4,6 +4,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +25,7 @@ class Constraint(ABC):
 
     Attributes:
         event_dims: Number of trailing axes of one event.
+        shape: Sizes of these axes where the constraint fixes them, else empty.
         unit: What `violation` is measured in.
         scale: The violation that counts as 1 where several constraints are compared.
         separable: Whether the set is a product of intervals, one per entry. Then a step along the
@@ -37,15 +39,37 @@ class Constraint(ABC):
     """
 
     event_dims: int
+    shape: tuple[int, ...] = ()
     unit: ClassVar[str] = ""
     scale: ClassVar[float] = 1.0
     separable: ClassVar[bool] = False
     kinds: ClassVar[dict[str, type["Constraint"]]] = {}
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        """Note the class under its name, so that JSON finds it."""
+    def __init_subclass__(cls, *, final: bool = True, **options: Any) -> None:
+        """Note the class under its name, so that JSON finds it; a mere base is not `final`."""
         super().__init_subclass__(**options)
-        Constraint.kinds[cls.__name__] = cls
+        if final:
+            Constraint.kinds[cls.__name__] = cls
+
+    def __and__(self, other: "Constraint") -> "Constraint":
+        """The values that both allow.
+
+        Products of intervals combine with each other (`Connections`, `NonNegative`, `Signs`,
+        `Box`), and one `Sphere` with those of them that are cones: all but a box and presets.
+
+        Raises:
+            ConstraintError: If there is no such value, or none nearest to another is known how
+                to find.
+
+        Example:
+            >>> from shapekeeper import Connections, NonNegative
+            >>> both = Connections([[1, 0, 1]]) & NonNegative()
+            >>> both, both.project(torch.tensor([[2.0, 3.0, -1.0]]))
+            (Connections([[1, 0, 1]]) & NonNegative(), tensor([[2., 0., 0.]]))
+        """
+        if not isinstance(other, Constraint):
+            return NotImplemented
+        return Constraint.kinds["Intersection"](self, other)  # type: ignore[call-arg]
 
     @abstractmethod
     def check(self, shape: tuple[int, ...]) -> None:
@@ -66,6 +90,11 @@ class Constraint(ABC):
     @abstractmethod
     def project(self, x: Tensor) -> Tensor:
         """The nearest allowed value in the Frobenius norm, same shape as `x`."""
+
+    def project_(self, x: Tensor) -> Tensor:
+        """`project` in place and without gradient, as a training step ends; returns `x`."""
+        with torch.no_grad():
+            return x.copy_(self.project(x))
 
     @abstractmethod
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
@@ -92,19 +121,31 @@ class Constraint(ABC):
         equal, at_most = self.residual(x)
         return equal.square().sum(-1) + at_most.clamp(min=0).square().sum(-1)
 
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper end of each entry of a separable set, infinite where there is none.
+
+        Returns:
+            Two arrays in double precision that broadcast over an event.
+        """
+        largest = torch.finfo(torch.float64).max
+        far = torch.full(self.shape, largest, dtype=torch.float64, device="cpu")
+        low, high = self.project(-far).numpy(), self.project(far).numpy()
+        return np.where(low == -far, -np.inf, low), np.where(high == far, np.inf, high)
+
     def start(self, x: Tensor) -> Tensor:
         """Where training begins when the model begins at `x`."""
         return self.project(x)
 
     def to_free(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """Free numbers, of the shape of `x`, whose image under the chart around `at` is `x`."""
-        raise NotImplementedError(self._no_chart())
+        raise NotImplementedError(self.no_chart())
 
     def from_free(self, u: Tensor, at: Tensor | None = None) -> Tensor:
         """The allowed value that the free numbers `u` stand for."""
-        raise NotImplementedError(self._no_chart())
+        raise NotImplementedError(self.no_chart())
 
-    def _no_chart(self) -> str:
+    def no_chart(self) -> str:
+        """Why Reparametrization can't hold it, and what can."""
         return (
             f"{type(self).__name__} has no chart, so Reparametrization can't hold it. "
             "Unconstrained, Penalty, Freeze, Staged and Projection work."
@@ -133,7 +174,11 @@ class Constraint(ABC):
             raise ConstraintError(
                 f"Wanted a constraint, got {kind!r}; there are {sorted(Constraint.kinds)}."
             )
-        return Constraint.kinds[kind](
+        return Constraint.kinds[kind]._from_settings(settings)
+
+    @classmethod
+    def _from_settings(cls, settings: dict[str, Any]) -> "Constraint":
+        return cls(
             **{
                 name: TensorValue.array_from_json(value)
                 if isinstance(value, (dict, list))
@@ -141,3 +186,21 @@ class Constraint(ABC):
                 for name, value in settings.items()
             }
         )
+
+
+def check_last_axes(wanted: tuple[int, ...], shape: tuple[int, ...], owner: str) -> None:
+    """Raise ConstraintError unless the last axes of a shape are the wanted ones.
+
+    Args:
+        wanted: Sizes of the last axes.
+        shape: Of the tensor, batch axes first.
+        owner: What has these axes, e.g. "the mask [target, source]".
+    """
+    got = tuple(shape)[-len(wanted) :]
+    if got == wanted:
+        return
+    turned = " That is the transpose: rows are targets, columns sources (use .T)."
+    raise ConstraintError(
+        f"Wanted a tensor whose last axes are {wanted}, as {owner} has, got {tuple(shape)}."
+        f"{turned if got == wanted[::-1] else ''}"
+    )

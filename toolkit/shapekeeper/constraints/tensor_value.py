@@ -2,11 +2,10 @@
 
 import base64
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from math import prod
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -37,14 +36,24 @@ class TensorValue:
     dtype: str
     data: bytes
     digest: str
+    # Left out of copies and pickles; not a global table, which torch.compile can't read.
+    _copies: dict[tuple, Tensor] = field(default_factory=dict, init=False)
+
+    def __getstate__(self) -> tuple:
+        """The content, without copies on devices."""
+        return self.shape, self.dtype, self.data, self.digest
+
+    def __setstate__(self, state: tuple) -> None:
+        """Content alone makes a value."""
+        self.__init__(*state)
 
     @classmethod
     def of(cls, array: Any) -> "TensorValue":
         """The value of an array-like: a tensor on any device, numpy, pandas, nested lists."""
         if isinstance(array, Tensor):
             array = array.detach().cpu().numpy()
-        array = np.ascontiguousarray(array)
-        data = np.packbits(array).tobytes() if array.dtype == bool else array.tobytes()
+        array = np.asarray(array, order="C")  # ascontiguousarray would give a number an axis
+        data = np.packbits(array.ravel()).tobytes() if array.dtype == bool else array.tobytes()
         head = f"{array.shape}{array.dtype}".encode()
         return cls(array.shape, str(array.dtype), data, sha256(head + data).hexdigest())
 
@@ -74,7 +83,7 @@ class TensorValue:
 
     def on(self, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
         """The entries on a device, made once per device and dtype; not to be written to."""
-        copies = _COPIES.setdefault(self, {})
+        copies = self._copies
         if (device, dtype) not in copies:
             # A copy made in inference mode could never be saved for a backward pass.
             with torch.inference_mode(False):
@@ -96,7 +105,3 @@ class TensorValue:
             return np.asarray(saved)
         data = zlib.decompress(base64.b64decode(saved["zlib"]))
         return TensorValue(tuple(saved["shape"]), saved["dtype"], data, "").numpy()
-
-
-# Outside the values, so that pickles and copies stay small; gone when the value is.
-_COPIES: WeakKeyDictionary[TensorValue, dict] = WeakKeyDictionary()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shapekeeper.constraints import Connections, ConstraintError
+from shapekeeper.constraints import Connections, Constraint, ConstraintError, Signs
 from shapekeeper.constraints.tensor_value import TensorValue
 from shapekeeper.networks.layouts import Blocked, Dense, Wiring
 from shapekeeper.networks.plan import Plan
@@ -46,7 +46,8 @@ def compile_network(
 
     Both end in the readout `W_out h + b_out` of the output regions. Pathways never tested are
     closed; `graph.settled("open")` opens them. The connections are those of `graph.mask()`,
-    whatever the seed: one drawing, many runs. `Region.sign` has no effect on them.
+    whatever the seed: one drawing, many runs. Where a region has a sign, so have all weights
+    between units that leave it, like the axons of a neuron by Dale's law; the readout is free.
 
     Args:
         graph: What to build.
@@ -105,7 +106,7 @@ def compile_network(
     if found:
         raise ValueError(" ".join(found))
     net = RegionNetwork(graph, in_features, out_features, layout, steps, activation)
-    net._fill(net._drawn(seed), start=graph.connections().start)
+    net._fill(net._drawn(seed), start=graph.constraint().start)
     return net
 
 
@@ -123,8 +124,9 @@ class RegionNetwork(nn.Module):
         graph: The graph it was compiled from.
         plan: What was compiled.
         layout: "dense" or "blocked".
-        constraints: Parameter name -> the constraint that the graph puts on it. In the blocked
-            layout that is on the closed weights inside open blocks, which the network never reads.
+        constraints: Parameter name -> the constraint that the graph puts on it: `Connections`,
+            and `Signs` if regions have signs. In the blocked layout the connections concern closed
+            weights inside open blocks, which the network never reads.
 
     Example:
         >>> from shapekeeper.regions import Pathway, Region
@@ -159,8 +161,8 @@ class RegionNetwork(nn.Module):
         self._storage = (Dense if self.layout == "dense" else Blocked)(self._wiring)
         self._spans = _feature_spans(graph, in_features)
         self._add_parameters()
+        self.constraints = {self._storage.parameter: _allowed(graph, self._storage)}
         mask = self._storage.pack(graph.mask())
-        self.constraints = {self._storage.parameter: Connections(mask)}
         is_partial = self.layout == "blocked" and not bool(mask.all())
         self._open = TensorValue.of(mask) if is_partial else None
         self.plan = self._planned()
@@ -385,6 +387,16 @@ class RegionNetwork(nn.Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"layout={self.layout!r}, steps={self.steps}"
         )
+
+
+def _allowed(graph: RegionGraph, storage: Dense | Blocked) -> Constraint:
+    """What the graph allows the weight between units to be, in the shape that is stored."""
+    if isinstance(storage, Dense):
+        return graph.constraint()
+    connections, signs = Connections(storage.pack(graph.mask())), graph.signs()
+    if signs is None:
+        return connections
+    return connections & Signs(storage.pack(signs.matrix.expand(graph.units, graph.units)))
 
 
 def _default_steps(graph: RegionGraph) -> int | None:

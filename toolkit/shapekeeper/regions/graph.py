@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from shapekeeper.constraints import Connections
+from shapekeeper.constraints import Connections, Constraint, Signs
 from shapekeeper.randomness import generator
 from shapekeeper.regions import arranging, checking, forms
 from shapekeeper.regions.parts import (
@@ -327,7 +327,7 @@ class RegionGraph:
         return mask
 
     def connections(self, seed: int = 0, unknown: Unknown = "closed") -> Connections:
-        """The constraint that holds this structure: closed weights stay exactly zero.
+        """The constraint that closed weights stay exactly zero.
 
         Args:
             seed: As in `mask`.
@@ -343,6 +343,40 @@ class RegionGraph:
             True
         """
         return Connections(self.mask(seed, unknown))
+
+    def signs(self) -> Signs | None:
+        """The constraint that holds the signs of regions: Dale's law, one sign for each source.
+
+        Returns:
+            One sign per unit, 0 in regions whose sign is free, for weights `(units, units)`; None
+            if no region has a sign.
+
+        Example:
+            >>> ends = [Region("eye", 2, input=True, sign=-1), Region("hand", 1, output=True)]
+            >>> graph = RegionGraph(ends, [Pathway("eye", "hand")])
+            >>> graph.signs()
+            Signs([-1, -1, 0])
+        """
+        signs = [region.sign or 0 for region in self.regions for _ in range(region.size)]
+        return Signs(signs) if any(signs) else None
+
+    def constraint(self, seed: int = 0, unknown: Unknown = "closed") -> Constraint:
+        """All that this structure asks of weights: `connections`, and `signs` if there are any.
+
+        Args:
+            seed: As in `mask`.
+            unknown: As in `mask`.
+
+        Raises:
+            StructureError: If the graph is unfinished; lists everything that is missing.
+
+        Example:
+            >>> ends = [Region("eye", 2, input=True, sign=-1), Region("hand", 1, output=True)]
+            >>> RegionGraph(ends, [Pathway("eye", "hand")]).constraint()
+            Connections([[1, 1, 0], [1, 1, 0], [1, 1, 1]]) & Signs([-1, -1, 0])
+        """
+        connections, signs = self.connections(seed, unknown), self.signs()
+        return connections if signs is None else connections & signs
 
     def open_weights(self, unknown: Unknown = "closed") -> int:
         """How many of the `units * units` weights are open, without drawing the mask.

@@ -77,7 +77,8 @@ class Region:
         input: True sees all features of the input; a whole number n the next n features, in
             region order; False none.
         output: Whether the answer is read from this region.
-        sign: +1 or -1 if all weights that leave the region have that sign; None leaves it free.
+        sign: +1 or -1 if all weights from its units to units, its own included, have that sign or
+            are zero; None leaves it free.
 
     Example:
         >>> Region("eye", 32, input=True)

@@ -57,6 +57,6 @@ def dense_network(
         steps=steps,
         activation=activation,
     )
-    net.constraints = {"weight": graph.connections(drawing)}
+    net.constraints = {"weight": graph.constraint(drawing)}
     net.reset_parameters(seed)
     return net

@@ -119,5 +119,5 @@ def digits(graph: RegionGraph | None = None, *, steps: int | None = None, drawin
         data=Data(**digit_images()),
         loss=cross_entropy,
         metric=accuracy,
-        constraints={"weight": wiring.connections(drawing)},
+        constraints={"weight": wiring.constraint(drawing)},
     )

@@ -140,7 +140,7 @@ def senses(graph: RegionGraph | None = None, *, noise: float = 0.5, delay: int =
         data=partial(_data, noise=noise, delay=delay),
         loss=_loss_at_the_end,
         metric=_accuracy_at_the_end,
-        constraints={"weight": wiring.connections()},
+        constraints={"weight": wiring.constraint()},
         batch_size=64,
         optimizer=partial(torch.optim.Adam, lr=5e-3),
     )

@@ -181,6 +181,9 @@ class Task:
         optimizer: Parameters -> optimizer.
         better: Whether a "higher" or a "lower" metric is better.
         metric_name: What the metric is, for labels.
+        regularizer: A price that belongs to the task, whatever the strategy: the tensors of one run
+            by name, as the network sees them -> scalar, added to the loss of each training batch
+            and to no test score; must run under `torch.vmap`.
 
     Raises:
         TaskError: If an argument can't be what it says; all of them at once.
@@ -205,6 +208,7 @@ class Task:
     optimizer: Callable[..., torch.optim.Optimizer] = _ADAM
     better: Literal["higher", "lower"] = "higher"
     metric_name: str = "accuracy"
+    regularizer: Callable[[dict[str, Tensor]], Tensor] | None = None
 
     def __post_init__(self):
         """Refuse what can't be a task, with all problems at once."""
@@ -213,6 +217,8 @@ class Task:
             for name in ("model", "loss", "metric", "optimizer")
             if not callable(getattr(self, name))
         ]
+        if not (self.regularizer is None or callable(self.regularizer)):
+            problems.append(f"regularizer must be a function, got {self.regularizer!r}.")
         if not (isinstance(self.data, Data) or callable(self.data)):
             problems.append(f"data must be Data or a function of the seed, got {self.data!r}.")
         if self.batch_size < 1:

@@ -91,7 +91,7 @@ def two_digits(
         loss=_both_losses,
         metric=_both_accuracies,
         constraints={
-            "weight": wiring.connections(drawing),
+            "weight": wiring.constraint(drawing),
             **_reading(wiring),
             **_answering(wiring),
         },

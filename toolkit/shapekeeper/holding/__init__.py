@@ -1,0 +1,218 @@
+"""A strategy on your own model, optimizer and loop."""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from torch import nn
+from torch.optim import Optimizer
+
+from shapekeeper.constraints import Constraint
+from shapekeeper.optimizers import has_moved
+from shapekeeper.strategies import Projection, Strategy
+
+from .errors import HoldError
+from .held import Held
+from .held_output import HeldOutput
+from .held_weight import HeldWeight, Hook
+from .naming import Names
+from .report import Report
+from .schedule import Schedule
+
+__all__ = ["Held", "HoldError", "Report", "hold"]
+
+
+def hold(
+    model: nn.Module,
+    constraints: Mapping[str, Constraint],
+    strategy: Strategy | None = None,
+    optimizer: Optimizer | Iterable[Optimizer] | None = None,
+    *,
+    steps: int | None = None,
+    start: Literal["constraint", "nearest"] | None = None,
+) -> Held:
+    """Hold constraints on a model that you train in your own loop.
+
+    Nothing else changes: the model computes and saves under its old names, any `torch.optim`
+    optimizer moves it, also one that is built anew, and what is held travels with
+    `copy.deepcopy`, `pickle` and `torch.save`. Hold before `torch.compile` and
+    DistributedDataParallel; load state dicts, assign parameters or re-initialize before compiling
+    too, since compiled code sees such changes at the next step only.
+
+    Args:
+        model: Any module.
+        constraints: Name -> constraint. The name of a parameter binds the weight, that of a
+            submodule its output; patterns such as `"layers.*.weight"` bind every parameter that
+            matches, or, if none does, every submodule.
+        strategy: How to hold, `Projection()` by default: exact, for any mask, at the cost of one
+            multiplication a step.
+        optimizer: The optimizer or optimizers, for checks now instead of at the first step; what
+            they remember of a weight is dropped where it would have another meaning.
+        steps: How many steps you will take, for a `Staged` strategy.
+        start: `"constraint"` begins where `compare` begins, at the constraint's own start;
+            `"nearest"` at the nearest allowed value, for weights that are trained already. By
+            default nearest if an optimizer given here has moved the weight before.
+
+    Returns:
+        The handle: `penalty`, `violation`, `report`, `state_dict`, `load_state_dict`, `remove`.
+
+    Raises:
+        HoldError: If a name, a shape, the strategy or an optimizer doesn't fit; all problems at
+            once, and the model is as it was.
+
+    Example:
+        >>> import torch
+        >>> from shapekeeper import Connections, hold
+        >>> layer = torch.nn.Linear(3, 2)
+        >>> optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1)
+        >>> held = hold(layer, {"weight": Connections([[1, 0, 1], [0, 1, 1]])}, optimizer=optimizer)
+        >>> for _ in range(5):
+        ...     optimizer.zero_grad()
+        ...     layer(torch.ones(4, 3)).square().sum().backward()
+        ...     optimizer.step()
+        >>> held.violation(), layer.weight[0, 1].item()
+        ({'weight': 0.0}, 0.0)
+    """
+    strategy = Projection() if strategy is None else strategy
+    optimizers = _optimizers(optimizer)
+    _refuse_wrapped(model)
+    names = Names(model, constraints)
+    problems = [*names.problems, *_strategy_problems(strategy, steps)]
+    if not problems:
+        problems = [
+            *_chart_problems(names, strategy),
+            *_optimizer_problems(names, strategy, optimizers),
+        ]
+    if problems:
+        raise HoldError(" ".join(problems))
+    return _attach(model, names, Schedule(strategy, steps), optimizers, start)
+
+
+def _attach(
+    model: nn.Module,
+    names: Names,
+    schedule: Schedule,
+    optimizers: list[Optimizer],
+    start: str | None,
+) -> Held:
+    schedule.on_weights, schedule.on_outputs = bool(names.weights), bool(names.outputs)
+    bound = [HeldWeight(name, c, schedule, names.places(name)) for name, c in names.weights.items()]
+    bound += [
+        HeldWeight(n, None, schedule, names.places(n))
+        for n in _unbound(names, schedule, optimizers)
+    ]
+    for weight in bound:
+        weight.attach(names.readers(weight.places))
+        for optimizer in optimizers:
+            weight.meet(optimizer)
+        trained = any(has_moved(optimizer, weight.leaf) for optimizer in optimizers)
+        weight.enter_stage(start or ("nearest" if trained else "constraint"))
+    for name, c in names.outputs.items():
+        output = HeldOutput(name, c, schedule, names.modules[name])
+        output.module.register_forward_pre_hook(Hook(output, "keep_buffers"))
+        output.module.register_forward_hook(Hook(output, "restore_buffers"), always_call=True)
+        output.module.register_forward_hook(Hook(output, "treat"))
+    return Held(model, schedule)
+
+
+def _moving(names: Names, inside: list[str], optimizers: list[Optimizer]) -> list[str]:
+    """Parameters that steps can be counted by, best first: those of the layers, in the optimizers."""
+    moved = _moved(optimizers)
+    return sorted(
+        [name for name, p in names.parameters.items() if p.requires_grad],
+        key=lambda name: (
+            bool(moved) and id(names.parameters[name]) not in moved,
+            name not in inside,
+        ),
+    )
+
+
+def _unbound(names: Names, schedule: Schedule, optimizers: list[Optimizer]) -> list[str]:
+    """Parameters that no constraint binds, but whose steps a held layer slows down or counts."""
+    layers = tuple(f"{layer}." for layer in names.outputs)
+    inside = [n for n in names.parameters if n.startswith(layers)] if layers else []
+    if any(part.rate * part.strategy.rate != 1.0 for part in schedule.parts):
+        return [n for n in inside if n not in names.weights]
+    return [] if names.weights else _moving(names, inside, optimizers)[:1]
+
+
+def _optimizers(given: Optimizer | Iterable[Optimizer] | None) -> list[Optimizer]:
+    several = [] if given is None else [given] if isinstance(given, Optimizer) else given
+    listed = list(several) if isinstance(several, Iterable) else [several]
+    if other := [o for o in listed if not isinstance(o, Optimizer)]:
+        raise HoldError(f"Wanted a torch.optim optimizer, or a list of them, got {other[0]!r}.")
+    return listed
+
+
+def _moved(optimizers: list[Optimizer]) -> set[int]:
+    """Identities of what the optimizers move."""
+    return {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
+
+
+def _refuse_wrapped(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise HoldError(f"Wanted a torch.nn.Module, got {type(model).__name__}.")
+    if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+        raise HoldError(
+            f"{type(model).__name__} has wrapped this model already: hold the plain model first, "
+            "then wrap it."
+        )
+    # What torch.compile returns keeps the module here; asking for its class imports the compiler.
+    if hasattr(model, "_orig_mod") or any(m._compiled_call_impl for m in model.modules()):
+        raise HoldError("This model is compiled already: hold it first, then compile it.")
+
+
+def _strategy_problems(strategy: Strategy, steps: int | None) -> list[str]:
+    if not isinstance(strategy, Strategy):
+        return [f"Wanted a strategy such as Projection(), got {strategy!r}."]
+    if len(variants := strategy.variants()) > 1:
+        labels = [variant.label for variant in variants]
+        return [f"Wanted one strategy, got a sweep over {labels}; compare runs sweeps."]
+    problems = []
+    parts = strategy.stages()
+    if len(parts) > 1 and not (isinstance(steps, int) and steps >= 1):
+        problems.append(f"{strategy.label} needs steps=, the number of all steps, got {steps!r}.")
+    if any(part.model for part in parts):
+        problems.append(
+            "A stage with a model of its own can't be held in your loop: hold each model by its "
+            "own call, or use compare."
+        )
+    return problems
+
+
+def _chart_problems(names: Names, strategy: Strategy) -> list[str]:
+    """Constraints that a stage of the strategy can't begin with; tried on copies."""
+    problems = []
+    for name, c in names.weights.items():
+        x = names.parameters[name].detach()[None]
+        for part in strategy.stages():
+            try:
+                part.strategy.begin(c, c.start(x))
+            except NotImplementedError as error:
+                problems.append(f"{name!r}: {error}")
+    charted = any(part.strategy.charted for part in strategy.stages())
+    for name in names.weights if charted else ():
+        if any(getattr(module, "sparse", False) is True for module, _ in names.places(name)):
+            problems.append(
+                f"{name!r} has sparse gradients, which no chart can pass on. Build the layer with "
+                "sparse=False, or use Projection."
+            )
+    for name, c in names.outputs.items():
+        if charted and type(c).from_free is Constraint.from_free:
+            problems.append(f"{name!r}: {c.no_chart()}")
+    return problems
+
+
+def _optimizer_problems(names: Names, strategy: Strategy, optimizers: list[Optimizer]) -> list[str]:
+    moved = _moved(optimizers)
+    still = all(part.rate * part.strategy.rate == 0.0 for part in strategy.stages())
+    problems = [
+        f"{name!r} is in no parameter group of the optimizer, so it would never move."
+        for name in names.weights
+        if moved and not still and id(names.parameters[name]) not in moved
+    ]
+    for optimizer in optimizers:
+        for name, c in names.weights.items():
+            for part in strategy.stages():
+                if problem := part.strategy.unfit(c, optimizer):
+                    problems.append(f"{part.strategy.label} can't hold {name!r}: {problem}")
+    return problems

@@ -1,0 +1,97 @@
+"""The value of one layer under a strategy."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shapekeeper.constraints import Constraint
+
+from .errors import HoldError
+from .schedule import Schedule
+
+__all__ = ["HeldOutput"]
+
+
+class HeldOutput:
+    """A submodule whose value a strategy treats before anybody reads it.
+
+    Args:
+        name: The submodule's name in the model.
+        constraint: What its value may be.
+        schedule: Shared with the other tensors of the same `hold`.
+        module: The submodule.
+    """
+
+    def __init__(
+        self, name: str, constraint: Constraint, schedule: Schedule, module: nn.Module
+    ) -> None:
+        self.name, self.constraint = name, constraint
+        self.schedule, self.module = schedule, module
+        self.recorded: list[Tensor] = []
+        self.buffers: list[tuple[nn.Module, str, Tensor]] = []
+        self.worst: Tensor | None = None
+        self.step = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy needs: no values of this model's forward passes."""
+        return self.__dict__ | {"recorded": [], "buffers": [], "worst": None}
+
+    def keep_buffers(self, module: nn.Module, args: Any) -> None:
+        """A frozen layer writes to copies of its buffers, such as those of a batch norm."""
+        if self.schedule.rate == 0.0 and module.training:
+            named = [(m, k, b) for m in module.modules() for k, b in m._buffers.items()]
+            self.buffers = [(m, k, b) for m, k, b in named if b is not None]
+            for owner, name, buffer in self.buffers:
+                owner._buffers[name] = buffer.clone()
+
+    def restore_buffers(self, module: nn.Module, args: Any, value: Any) -> None:
+        """The copies are dropped; the backward pass may still read them."""
+        for owner, name, buffer in self.buffers:
+            owner._buffers[name] = buffer
+        self.buffers = []
+
+    def treat(self, module: nn.Module, args: Any, value: Any) -> Tensor:
+        """What the layer passes on."""
+        if not isinstance(value, Tensor):
+            raise HoldError(
+                f"The output of {self.name!r} is a {type(value).__name__}; a constraint needs a "
+                "tensor. Bind a submodule that returns one."
+            )
+        self.constraint.check(tuple(value.shape))
+        passed = self.schedule.hooks.output(self.constraint, value)
+        if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+            self._record(passed)
+        return passed
+
+    def _record(self, passed: Tensor) -> None:
+        """Remember what is to be priced, and the worst; what torch.func traces can't be kept."""
+        self._since_last_step()
+        if self.schedule.hooks.output_priced and torch.is_grad_enabled():
+            self.recorded.append(passed)
+        worst = self.constraint.violation(passed.detach()).amax()
+        self.worst = worst if self.worst is None else torch.maximum(self.worst, worst)
+
+    def price(self) -> Tensor | float:
+        """What the recorded values add to the loss; they are used up."""
+        hooks, c = self.schedule.hooks, self.constraint
+        if not hooks.output_priced:
+            return 0.0
+        self._since_last_step()
+        if not self.recorded:
+            raise HoldError(
+                f"No value of {self.name!r} to price: held.penalty() needs a forward pass with "
+                "gradients since it was last called."
+            )
+        values, self.recorded = self.recorded, []
+        prices = [hooks.output_price(c, v[None]) / v.shape[0] for v in values]
+        return torch.stack([torch.as_tensor(price).sum() for price in prices]).sum()
+
+    def violation(self) -> float:
+        """The worst value passed on since the weights last moved; NaN if there was none."""
+        return float("nan") if self.worst is None else self.worst.item()
+
+    def _since_last_step(self) -> None:
+        """Forget what other weights passed on."""
+        if self.step != self.schedule.step:
+            self.step, self.recorded, self.worst = self.schedule.step, [], None

@@ -1,0 +1,104 @@
+"""Every optimizer of this process tells the held tensors that it moves about its steps."""
+
+from typing import Any, Protocol
+from weakref import WeakSet, finalize
+
+from torch import Tensor
+from torch.optim.optimizer import (
+    Optimizer,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from shapekeeper.optimizers import forget_moves
+
+from .schedule import Schedule
+
+__all__ = ["forget", "holders_of", "watch"]
+
+
+class Holder(Protocol):
+    """What is told about steps."""
+
+    leaf: Tensor
+    schedule: Schedule
+
+    def before_step(self, optimizer: Optimizer, group: dict[str, Any]) -> None:
+        """The optimizer is about to move the leaf."""
+
+    def after_step(self, group: dict[str, Any]) -> None:
+        """The optimizer has moved the leaf."""
+
+    def count(self) -> bool:
+        """Count the step; whether another stage begins."""
+        ...
+
+    def enter_stage(self, start: str | None = None) -> None:
+        """Another strategy holds from now on."""
+
+
+# By the identity of the leaf: tensors compare entry by entry, and an attribute of a parameter is
+# lost by deepcopy and trouble for pickle. A holder that is gone leaves by itself.
+_HOLDERS: dict[int, WeakSet[Any]] = {}
+_INSTALLED: list[Any] = []
+
+
+def watch(holder: Holder) -> None:
+    """Tell this holder about the steps of its leaf, whichever optimizer takes them.
+
+    A hook of one optimizer would be lost when the optimizer is built again after a resume.
+    """
+    if not _INSTALLED:
+        _INSTALLED.append(register_optimizer_step_pre_hook(_before))
+        _INSTALLED.append(register_optimizer_step_post_hook(_after))
+    _HOLDERS.setdefault(id(holder.leaf), WeakSet()).add(holder)
+    finalize(holder, _sweep, id(holder.leaf)).atexit = False
+
+
+def forget(holder: Holder) -> None:
+    """Tell this holder no more."""
+    _HOLDERS.get(id(holder.leaf), WeakSet()).discard(holder)
+    _sweep(id(holder.leaf))
+
+
+def _sweep(key: int) -> None:
+    """Drop an entry that nobody is left in."""
+    if not list(_HOLDERS.get(key, ())):
+        _HOLDERS.pop(key, None)
+
+
+def holders_of(tensor: Tensor) -> list[Holder]:
+    """What holds this very tensor."""
+    # The identity of a tensor that is gone may have passed to another one.
+    return [holder for holder in _HOLDERS.get(id(tensor), ()) if holder.leaf is tensor]
+
+
+def _held(optimizer: Optimizer) -> list[tuple[Holder, dict[str, Any]]]:
+    return [
+        (holder, group)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        for holder in holders_of(parameter)
+    ]
+
+
+def _before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    for holder, group in _held(optimizer):
+        holder.before_step(optimizer, group)
+
+
+def _after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    held = _held(optimizer)
+    for holder, group in held:
+        holder.after_step(group)
+    for schedule in [holder.schedule for holder, _ in held if holder.count()]:
+        _enter_stage(schedule)
+
+
+def _enter_stage(schedule: Schedule) -> None:
+    """Another strategy holds from now on; no momentum crosses."""
+    for optimizer in schedule.optimizers:
+        for leaf in list(optimizer.state):
+            forget_moves(optimizer, leaf)
+    for holder in [h for holders in _HOLDERS.values() for h in holders if h.schedule is schedule]:
+        holder.enter_stage()
