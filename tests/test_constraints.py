@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import optimize
 
 import shapekeeper as sk
 from shapekeeper.constraints.tensor_value import TensorValue
@@ -286,6 +287,18 @@ def test_signs_of_the_wrong_shape():
         sk.Signs([1, -1]).check((2, 3))
     with pytest.raises(sk.ConstraintError, match="That is the transpose"):
         sk.Signs([[1, -1, 1], [0, 0, 1]]).check((3, 2))
+
+
+def test_large_signs_print_short_and_nothing_that_use_makes_is_part_of_a_value():
+    draw = torch.Generator().manual_seed(0)
+    signs = torch.randint(-1, 2, (200, 300), generator=draw)
+    c = sk.Connections(torch.rand(200, 300, generator=draw) < 0.1) & sk.Signs(signs)
+    assert re.search(r" & Signs\(‹200×300, [0-9a-f]{4}…›\)$", repr(c))
+    assert sk.Constraint.from_json(json.loads(json.dumps(c.to_json()))) == c
+    before = pickle.dumps(c)
+    c.start(c.project(c.sample((200, 300), draw)))
+    assert pickle.dumps(c) == before
+    assert len(before) < 100_000, "a byte per sign, bits per connection"
 
 
 # -- the sphere -----------------------------------------------------------------------------------
@@ -768,3 +781,52 @@ def test_fit_is_never_silent_and_check_says_when_it_helps():
             c.fit(shape)
         with pytest.raises(sk.ConstraintError, match=r"^((?!fit).)*$"):
             c.check(shape)
+
+
+# -- Adam rests where it should -------------------------------------------------------------------
+
+STEEP = torch.tensor([1, 3, 8, 1, 0.5, 2]).double()
+GOAL = torch.tensor([1.5, 0.5, 1, 1, -1, 0.3]).double()
+FREE = (None, None)
+
+
+def quadratic(w):
+    return (STEEP * (w - GOAL) ** 2).sum()
+
+
+def trained(c, strategy):
+    """Where Adam ends on the quadratic; without a strategy, with a bare projection."""
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(6, 1, bias=False, dtype=torch.float64)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    held = sk.hold(layer, {"weight": c}, strategy, optimizer) if strategy else None
+    for _ in range(400):
+        optimizer.param_groups[0]["lr"] *= 0.985
+        optimizer.zero_grad()
+        quadratic(layer(torch.eye(6).double())[:, 0]).backward()
+        optimizer.step()
+        if held is None:
+            c.project_(layer.weight)
+    return quadratic(layer(torch.eye(6).double())[:, 0]).item()
+
+
+@pytest.mark.parametrize(
+    ("c", "bounds"),
+    [
+        (sk.Sphere(), [FREE] * 6),
+        (sk.Connections([[1, 1, 1, 0, 1, 1]]) & sk.Sphere(), [*[FREE] * 3, (0, 0), FREE, FREE]),
+        (sk.NonNegative() & sk.Sphere(), [(0, None)] * 6),
+    ],
+    ids=["sphere", "connections", "signs"],
+)
+def test_adam_on_a_sphere_ends_at_the_optimum(c, bounds):
+    length = {"type": "eq", "fun": lambda w: w @ w - 1}
+    starts = np.abs(np.random.default_rng(0).standard_normal((5, 6)))
+    settings = {"bounds": bounds, "constraints": length, "options": {"ftol": 1e-12}}
+    best = min(
+        optimize.minimize(lambda w: quadratic(torch.from_numpy(w)).item(), x, **settings).fun
+        for x in starts
+    )
+    assert trained(c, sk.Projection()) == pytest.approx(best, rel=1e-4)
+    assert trained(c, sk.Reparametrization()) == pytest.approx(best, rel=0.02)
+    assert trained(c, None) > 1.3 * best, "a bare projection after Adam rests elsewhere"

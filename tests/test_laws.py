@@ -80,6 +80,12 @@ class TestLaws:
         once = c.project(values((*batch, *shape), dtype))
         torch.testing.assert_close(c.project(once), once, atol=c.tolerance(dtype), rtol=0)
 
+    def test_projecting_in_place_is_projecting(self, c, shape, batch, dtype):
+        x = values((*batch, *shape), dtype).requires_grad_()
+        nearest, leaf = c.project(x.detach()), x.detach().clone().requires_grad_()
+        assert c.project_(leaf) is leaf
+        assert torch.equal(leaf, nearest)
+
     def test_projection_is_allowed(self, c, shape, batch, dtype):
         assert c.allows(c.project(values((*batch, *shape), dtype))).all()
 

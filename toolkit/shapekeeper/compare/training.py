@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from shapekeeper.constraints import Constraint
-from shapekeeper.randomness import seed_of
 from shapekeeper.optimizers import ELEMENTWISE, asks_again
+from shapekeeper.randomness import seed_of
 from shapekeeper.strategies import Stage, Strategy, StrategyError, stage_ends
 from shapekeeper.tasks import Data, Task, TaskError, batch_indices
 
@@ -300,7 +300,11 @@ class Training:
             yield  # vmap refuses layers that draw
             return
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(seed_of(self.seeds[0], "noise/model", self.step))
+            # torch.manual_seed also asks after absent devices, for a third of a small step.
+            seed = seed_of(self.seeds[0], "noise/model", self.step)
+            torch.default_generator.manual_seed(seed)
+            if self.device.type == "cuda":
+                torch.cuda.manual_seed(seed)
             yield
 
     # -- measuring ---------------------------------------------------------------------------

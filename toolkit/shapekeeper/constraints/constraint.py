@@ -51,6 +51,11 @@ class Constraint(ABC):
         if final:
             Constraint.kinds[cls.__name__] = cls
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was worked out from them stays behind."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # all are dataclasses
+        return {field.name: getattr(self, field.name) for field in fields}
+
     def __and__(self, other: "Constraint") -> "Constraint":
         """The values that both allow.
 

@@ -161,14 +161,15 @@ class Intersection(Constraint):
     def from_free(self, u: Tensor, at: Tensor | None = None) -> Tensor:
         """The chart of the intervals that are left; with a sphere, a great circle.
 
-        The great circle runs through open entries alone, and is mirrored where it meets a side
-        that a sign forbids, so it ends at an allowed value wherever it ends.
+        The great circle from `at` runs through open entries alone, and is mirrored where it meets
+        a side that a sign forbids, so it ends at an allowed value wherever it ends. Without `at`,
+        the projection of `u`.
         """
         ends = intervals(self)
         if self.sphere is None:
             return ends.from_free(u)
         if at is None:
-            return self.project(ends.fold(u))
+            return self.project(u)
         return ends.fold(self.sphere.from_free(u * ends.is_open(u), at))
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:

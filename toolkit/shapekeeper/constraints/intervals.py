@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from .tensor_value import TensorValue
 
 __all__ = ["Intervals", "intervals"]
 
+KEPT = "_intervals"  # no field: neither compared nor pickled
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 Forms = dict[str, Callable[[], Tensor]]
 
@@ -79,6 +79,11 @@ class Intervals:
         """
         return _OneSidedClamp.apply(x, *self._ends(x))
 
+    def clamp_(self, x: Tensor) -> Tensor:
+        """The nearest numbers, in place and without gradient."""
+        with torch.no_grad():
+            return x.clamp_(*self._ends(x))
+
     def distance(self, x: Tensor) -> Tensor:
         """How far each number is from its interval."""
         return (x - x.clamp(*self._ends(x))).abs()
@@ -127,10 +132,9 @@ class Intervals:
         return self._by_kind(forms, u).clamp(*self._ends(u))
 
     def fold(self, x: Tensor) -> Tensor:
-        """Numbers outside mirrored at zero; points to zero. For ends that are 0 or infinite."""
+        """Numbers on the wrong side of zero mirrored; for ends that are 0 or infinite."""
         low, high = self._ends(x)
-        folded = torch.where((x < low) | (x > high), -x, x)
-        return folded if "point" not in self.kinds else folded * self.is_open(x)
+        return torch.where((x < low) | (x > high), -x, x)
 
     def is_open(self, x: Tensor) -> Tensor:
         """1 where an entry has room to move, 0 at points, in the dtype of `x`."""
@@ -192,7 +196,7 @@ class Intervals:
 
     def _width(self, like: Tensor) -> Tensor:
         low, high = self._finite_ends(like)
-        return high - low if len(self.kinds) == 1 else torch.where(high > low, high - low, 1)
+        return torch.where(high > low, high - low, 1)  # two ends may round to one
 
     def _with_end(self, side: Tensor, without: set[str]) -> Tensor:
         for kind in self.kinds.keys() & without:
@@ -209,15 +213,13 @@ class Intervals:
 
 
 def intervals(c: Constraint) -> Intervals:
-    """The intervals of a separable constraint, made once for each value."""
-    found = _INTERVALS.get(c)
+    """The intervals of a separable constraint, made once and kept with it."""
+    # Not in a global table by value, which torch.compile can't read.
+    found = c.__dict__.get(KEPT)
     if found is None:
-        found = _INTERVALS[c] = Intervals.of(*c.ends())
+        found = Intervals.of(*c.ends())
+        object.__setattr__(c, KEPT, found)
     return found
-
-
-# Outside the values, so that pickles and copies stay small; gone when the value is.
-_INTERVALS: WeakKeyDictionary[Constraint, Intervals] = WeakKeyDictionary()
 
 
 def _inverse_softplus(x: Tensor) -> Tensor:
