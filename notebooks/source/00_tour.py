@@ -461,4 +461,4 @@ cost.groupby(kind, sort=False).agg(**held).round(2)
 # - J. Nocedal and S. Wright (2006), *Numerical Optimization*, second edition, chapter 17:
 #   penalties, and the multiplier that makes them arrive.
 #
-# Next: [02 · Regions](02_regions.ipynb), where the regions have jobs and the pathways are counted.
+# Next: [01 · Connections](01_connections.ipynb): how zeros stay zero, wire by wire.

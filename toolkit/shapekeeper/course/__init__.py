@@ -11,20 +11,32 @@
 Hints are text in the notebooks.
 """
 
-from shapekeeper.course import notebook_00, notebook_02  # noqa: F401  they register their checks
+from shapekeeper.course import (  # they register their checks
+    notebook_00,  # noqa: F401
+    notebook_01,  # noqa: F401
+    notebook_02,  # noqa: F401
+    notebook_08,  # noqa: F401
+)
+from shapekeeper.course.accidents import ACCIDENTS, accidents
 from shapekeeper.course.budgets import Budget, budget
+from shapekeeper.course.notebook_08 import violations
 from shapekeeper.course.predictions import Prediction, predict, reveal
+from shapekeeper.course.scripts import Script
 from shapekeeper.course.verdicts import NotRight, Verdict, check, example, strict
 
 __all__ = [
+    "ACCIDENTS",
     "Budget",
     "NotRight",
     "Prediction",
+    "Script",
     "Verdict",
+    "accidents",
     "budget",
     "check",
     "example",
     "predict",
     "reveal",
     "strict",
+    "violations",
 ]

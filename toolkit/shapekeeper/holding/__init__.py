@@ -1,8 +1,10 @@
 """A strategy on your own model, optimizer and loop."""
 
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Literal
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -34,9 +36,11 @@ def hold(
 
     Nothing else changes: the model computes and saves under its old names, any `torch.optim`
     optimizer moves it, also one that is built anew, and what is held travels with
-    `copy.deepcopy`, `pickle` and `torch.save`. Hold before `torch.compile` and
-    DistributedDataParallel; load state dicts, assign parameters or re-initialize before compiling
-    too, since compiled code sees such changes at the next step only.
+    `copy.deepcopy`, `pickle` and `torch.save`. Hold before `torch.compile` and, with all processes
+    seeded alike, before DistributedDataParallel. Compiled code sees what you load or assign at
+    the next step only. Write to weights under `torch.no_grad()`, not through `.data`, which nothing
+    can notice. Averages of a model are made of what `parameters()` gives, under a chart the free
+    numbers: start averaging in the stage that is to be averaged.
 
     Args:
         model: Any module.
@@ -77,6 +81,8 @@ def hold(
     _refuse_wrapped(model)
     names = Names(model, constraints)
     problems = [*names.problems, *_strategy_problems(strategy, steps)]
+    if start not in (None, "constraint", "nearest"):
+        problems.append(f"Wanted start='constraint' or start='nearest', got {start!r}.")
     if not problems:
         problems = [
             *_chart_problems(names, strategy),
@@ -96,10 +102,7 @@ def _attach(
 ) -> Held:
     schedule.on_weights, schedule.on_outputs = bool(names.weights), bool(names.outputs)
     bound = [HeldWeight(name, c, schedule, names.places(name)) for name, c in names.weights.items()]
-    bound += [
-        HeldWeight(n, None, schedule, names.places(n))
-        for n in _unbound(names, schedule, optimizers)
-    ]
+    bound += _unbound(names, schedule, optimizers)
     for weight in bound:
         weight.attach(names.readers(weight.places))
         for optimizer in optimizers:
@@ -115,29 +118,30 @@ def _attach(
 
 
 def _moving(names: Names, inside: list[str], optimizers: list[Optimizer]) -> list[str]:
-    """Parameters that steps can be counted by, best first: those of the layers, in the optimizers."""
-    moved = _moved(optimizers)
-    return sorted(
-        [name for name, p in names.parameters.items() if p.requires_grad],
-        key=lambda name: (
-            bool(moved) and id(names.parameters[name]) not in moved,
-            name not in inside,
-        ),
-    )
+    """Parameters that an optimizer moves, as far as can be told; those inside the layers first."""
+    known = _moved(optimizers)
+    moving = [n for n, p in names.parameters.items() if p.requires_grad]
+    moving = [n for n in moving if not known or id(names.parameters[n]) in known]
+    return sorted(moving, key=lambda name: name not in inside)
 
 
-def _unbound(names: Names, schedule: Schedule, optimizers: list[Optimizer]) -> list[str]:
+def _unbound(names: Names, schedule: Schedule, optimizers: list[Optimizer]) -> list[HeldWeight]:
     """Parameters that no constraint binds, but whose steps a held layer slows down or counts."""
     layers = tuple(f"{layer}." for layer in names.outputs)
     inside = [n for n in names.parameters if n.startswith(layers)] if layers else []
-    if any(part.rate * part.strategy.rate != 1.0 for part in schedule.parts):
-        return [n for n in inside if n not in names.weights]
-    return [] if names.weights else _moving(names, inside, optimizers)[:1]
+    slows = any(part.rate * part.strategy.rate != 1.0 for part in schedule.parts)
+    slowed = [name for name in inside if slows and name not in names.weights]
+    counting = [] if slowed or names.weights else _moving(names, inside, optimizers)[:1]
+    return [
+        HeldWeight(name, None, schedule, names.places(name), slowed=name in slowed)
+        for name in [*slowed, *counting]
+    ]
 
 
 def _optimizers(given: Optimizer | Iterable[Optimizer] | None) -> list[Optimizer]:
-    several = [] if given is None else [given] if isinstance(given, Optimizer) else given
-    listed = list(several) if isinstance(several, Iterable) else [several]
+    if given is None:
+        return []
+    listed = list(given) if isinstance(given, Iterable) else [given]
     if other := [o for o in listed if not isinstance(o, Optimizer)]:
         raise HoldError(f"Wanted a torch.optim optimizer, or a list of them, got {other[0]!r}.")
     return listed
@@ -180,15 +184,15 @@ def _strategy_problems(strategy: Strategy, steps: int | None) -> list[str]:
 
 
 def _chart_problems(names: Names, strategy: Strategy) -> list[str]:
-    """Constraints that a stage of the strategy can't begin with; tried on copies."""
+    """Constraints that a stage of the strategy can't hold; tried on copies and on an example."""
     problems = []
-    for name, c in names.weights.items():
-        x = names.parameters[name].detach()[None]
-        for part in strategy.stages():
-            try:
-                part.strategy.begin(c, c.start(x))
-            except NotImplementedError as error:
-                problems.append(f"{name!r}: {error}")
+    for hooks in [part.strategy for part in strategy.stages()]:
+        for name, c in names.weights.items():
+            x = names.parameters[name].detach()[None]
+            problems += _refusal(name, partial(hooks.begin, c, c.start(x)))
+        for name, c in names.outputs.items():
+            example = torch.zeros(1, *(c.shape or [1] * c.event_dims))
+            problems += _refusal(name, partial(hooks.output, c, example))
     charted = any(part.strategy.charted for part in strategy.stages())
     for name in names.weights if charted else ():
         if any(getattr(module, "sparse", False) is True for module, _ in names.places(name)):
@@ -196,10 +200,15 @@ def _chart_problems(names: Names, strategy: Strategy) -> list[str]:
                 f"{name!r} has sparse gradients, which no chart can pass on. Build the layer with "
                 "sparse=False, or use Projection."
             )
-    for name, c in names.outputs.items():
-        if charted and type(c).from_free is Constraint.from_free:
-            problems.append(f"{name!r}: {c.no_chart()}")
     return problems
+
+
+def _refusal(name: str, attempt: Callable[[], Any]) -> list[str]:
+    try:
+        attempt()
+    except NotImplementedError as error:
+        return [f"{name!r}: {error}"]
+    return []
 
 
 def _optimizer_problems(names: Names, strategy: Strategy, optimizers: list[Optimizer]) -> list[str]:

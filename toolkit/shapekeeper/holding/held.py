@@ -126,7 +126,7 @@ class Held:
 
         Returns:
             Name -> largest violation of the weight now, or of what the layer passed on since the
-            weights last moved (NaN if nothing).
+            weights last moved (right after a step: before it; NaN if nothing yet).
         """
         for weight in self._weights:
             weight.notice()
@@ -164,7 +164,7 @@ class Held:
             HoldError: If the state belongs to another `hold`; nothing has changed then.
         """
         self._refuse_foreign(state)
-        self._schedule.steps = state["steps"]
+        self._schedule.plan(state["steps"])
         self._schedule.move_to(state["step"])
         for tensor in self._tensors:
             tensor.resume(state["memory"].get(tensor.name, {}), state["free"].get(tensor.name))

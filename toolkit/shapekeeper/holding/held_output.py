@@ -31,11 +31,31 @@ class HeldOutput:
         self.recorded: list[Tensor] = []
         self.buffers: list[tuple[nn.Module, str, Tensor]] = []
         self.worst: Tensor | None = None
-        self.step = 0
+        self.last_worst: Tensor | None = None  # before the weights moved
+        self._join()
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy needs: no values of this model's forward passes."""
-        return self.__dict__ | {"recorded": [], "buffers": [], "worst": None}
+        of_passes = {"recorded": [], "buffers": [], "worst": None, "last_worst": None}
+        return self.__dict__ | of_passes
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy forgets at the steps of its own schedule."""
+        self.__dict__ |= state
+        self._join()
+
+    def _join(self) -> None:
+        self.schedule.outputs.add(self)
+        # What a constraint computes once must be there before torch.compile looks at it.
+        c = self.constraint
+        example = torch.zeros(1, *(c.shape or [1] * c.event_dims))
+        for part in self.schedule.parts:
+            c.violation(part.strategy.output(c, example))
+
+    def turn_over(self) -> None:
+        """The weights have moved: what they passed on before is history."""
+        self.last_worst = self.last_worst if self.worst is None else self.worst
+        self.recorded, self.worst = [], None
 
     def keep_buffers(self, module: nn.Module, args: Any) -> None:
         """A frozen layer writes to copies of its buffers, such as those of a batch norm."""
@@ -66,9 +86,10 @@ class HeldOutput:
 
     def _record(self, passed: Tensor) -> None:
         """Remember what is to be priced, and the worst; what torch.func traces can't be kept."""
-        self._since_last_step()
         if self.schedule.hooks.output_priced and torch.is_grad_enabled():
             self.recorded.append(passed)
+        if not passed.numel():
+            return  # an empty batch has no worst value
         worst = self.constraint.violation(passed.detach()).amax()
         self.worst = worst if self.worst is None else torch.maximum(self.worst, worst)
 
@@ -77,21 +98,16 @@ class HeldOutput:
         hooks, c = self.schedule.hooks, self.constraint
         if not hooks.output_priced:
             return 0.0
-        self._since_last_step()
         if not self.recorded:
             raise HoldError(
                 f"No value of {self.name!r} to price: held.penalty() needs a forward pass with "
                 "gradients since it was last called."
             )
         values, self.recorded = self.recorded, []
-        prices = [hooks.output_price(c, v[None]) / v.shape[0] for v in values]
+        prices = [hooks.output_price(c, v[None]) / max((1, *v.shape[:1])) for v in values]
         return torch.stack([torch.as_tensor(price).sum() for price in prices]).sum()
 
     def violation(self) -> float:
-        """The worst value passed on since the weights last moved; NaN if there was none."""
-        return float("nan") if self.worst is None else self.worst.item()
-
-    def _since_last_step(self) -> None:
-        """Forget what other weights passed on."""
-        if self.step != self.schedule.step:
-            self.step, self.recorded, self.worst = self.schedule.step, [], None
+        """The worst value passed on by the weights as they are, else before; NaN if none was."""
+        worst = self.last_worst if self.worst is None else self.worst
+        return float("nan") if worst is None else worst.item()

@@ -40,9 +40,10 @@ class HeldWeight:
 
     Args:
         name: The parameter's name in the model.
-        constraint: What it may be, or None if only the strategy's rate concerns it.
+        constraint: What it may be, or None if its steps are only slowed down or counted.
         schedule: Shared with the other tensors of the same `hold`.
         places: Every module, and the name in it, where the parameter sits.
+        slowed: Whether the rate of the schedule is for it.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class HeldWeight:
         constraint: Constraint | None,
         schedule: Schedule,
         places: list[tuple[nn.Module, str]],
+        slowed: bool = True,
     ) -> None:
         self.name, self.constraint, self.schedule = name, constraint, schedule
-        self.places = places
+        self.places, self.slowed = places, slowed
         self.memory: dict[str, Tensor] = {}
         self.stage, self.depth, self.counted = -1, 0, schedule.step
         self.fresh, self.grown, self.moved_inside = False, 1.0, 0.0
@@ -66,14 +68,19 @@ class HeldWeight:
     # -- where it lives ----------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy needs; not the value before a step, which only a step needs."""
-        return self.__dict__ | {"before": None, "free": None, "depth": 0}
+        """What a copy needs; not what only a step, a load or a forward pass needs."""
+        settled = {"stamp": _stamp(self.leaf) == self.stamp}
+        settled |= {"rest_stamp": _stamp(self.rest) == self.rest_stamp}
+        return self.__dict__ | settled | {"before": None, "free": None, "depth": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy holds its own parameter from its first moment on."""
         self.__dict__ |= state
-        # Copied or loaded tensors count their versions anew.
-        self.stamp, self.rest_stamp = _stamp(self.leaf), _stamp(self.rest)
+        # Stamps are of this very tensor; what was written to before it was copied has none.
+        self.stamp = _stamp(self.leaf) if state["stamp"] else ()
+        self.rest_stamp = _stamp(self.rest) if state["rest_stamp"] else ()
+        with torch.no_grad():
+            self.value()  # what a constraint computes once, before torch.compile looks at it
         watch(self)
 
     def attach(self, readers: list[nn.Module]) -> None:
@@ -114,8 +121,7 @@ class HeldWeight:
         for key, tensor in self.memory.items():
             if tensor.device != self.leaf.device or tensor.dtype != self.leaf.dtype:
                 self.memory[key] = tensor.to(self.leaf)
-        # An autocast chart would leave the set by the rounding of a shorter type.
-        with torch.autocast(self.leaf.device.type, enabled=False), _apart_from_checkpoints():
+        with _in_full(self.leaf), _apart_from_checkpoints():
             return self.hooks.weights(self.constraint, self.leaf[None], self.memory)[0]
 
     def price(self) -> Tensor | float:
@@ -156,7 +162,7 @@ class HeldWeight:
     def resume(self, memory: dict[str, Tensor], free: Tensor | None) -> None:
         """Go on in the schedule's stage with what was remembered of it."""
         self._hide()
-        self.stage, self.fresh = self.schedule.stage, False
+        self.stage, self.counted, self.fresh = self.schedule.stage, self.schedule.step, False
         self.memory = {k: t.to(self.leaf, copy=True) for k, t in memory.items()}
         if free is not None:
             self.leaf.copy_(free)
@@ -196,7 +202,7 @@ class HeldWeight:
         for module, attribute in self.places:
             if module.__dict__.pop(attribute, None) is not None:
                 _refresh_flat(module, attribute, self.leaf)
-        self.rest = None
+        self.rest, self.rest_stamp = None, _stamp(None)
 
     # -- forward passes ----------------------------------------------------------------------
 
@@ -221,41 +227,45 @@ class HeldWeight:
 
     def notice(self) -> None:
         """Somebody may have replaced the parameter, or written to it or to what it shows."""
-        module, attribute = self.places[0]
-        parameter = module._parameters.get(attribute)
-        if parameter is not self.leaf:
-            self._meet_stranger(parameter)
-        elif self.depth == 0:
-            self._notice_writing()
-
-    def _notice_writing(self) -> None:
-        module, attribute = self.places[0]
-        if self.rest is not None and module.__dict__.get(attribute) is self.rest:
-            if _stamp(self.rest) != self.rest_stamp:
-                self._take(self.rest)
-        if _stamp(self.leaf) != self.stamp:
+        for module, attribute in self.places:
+            parameter = module._parameters.get(attribute)
+            if parameter is not self.leaf:
+                # Assigning to the attribute takes away what a chart shows there.
+                self._meet_stranger(parameter, assigned=attribute not in module.__dict__)
+                return
+        if self.depth:
+            return  # a chart shows what this forward pass is about
+        if _stamp(self.rest) != self.rest_stamp:
+            assert self.rest is not None
+            self._take(self.rest)
+        elif _stamp(self.leaf) != self.stamp:
             self.keep()
 
-    def _meet_stranger(self, parameter: Tensor | None) -> None:
+    def _meet_stranger(self, parameter: Tensor | None, assigned: bool) -> None:
         if parameter is None:
             raise HoldError(
                 f"{self.name!r} is no parameter any more; pruning and torch.nn.utils.parametrize "
                 "move it elsewhere. Call held.remove() before."
             )
-        if isinstance(parameter, nn.Parameter):
+        if isinstance(parameter, nn.Parameter) and assigned:
             self._adopt(parameter)
         elif self.charted:
             raise HoldError(
-                f"torch.func.functional_call gives {self.name!r} as a plain tensor, but "
+                f"torch.func.functional_call gives another tensor for {self.name!r}, but "
                 f"{self.hooks.label} reads free numbers. Hold it by Projection, or call "
                 "held.remove() first."
             )
+
+    def owns(self, tensor: Tensor) -> bool:
+        """Whether this very tensor is the parameter, when nobody has put another in its place."""
+        module, attribute = self.places[0]
+        return module._parameters.get(attribute) is tensor
 
     def _adopt(self, parameter: nn.Parameter) -> None:
         """The module has another parameter now, with values as they look."""
         for module, attribute in self.places:
             module._parameters[attribute] = parameter
-        forget(self)
+        # The one from before is watched on: after torch.func.functional_call it is back.
         self.leaf = parameter
         watch(self)
         if self.charted:
@@ -267,7 +277,7 @@ class HeldWeight:
     def _take(self, value: Tensor) -> None:
         """Begin anew at a value that somebody gave for the network to see."""
         assert self.constraint is not None
-        x = _allowed(self.constraint, value.detach().to(self.leaf))[None]
+        x = _allowed(self.constraint, value.detach().to(self.leaf, copy=True))[None]
         leaf, self.memory = self.hooks.begin(self.constraint, x)
         self.leaf.copy_(leaf[0])
         self.forget_steps()
@@ -281,10 +291,11 @@ class HeldWeight:
         if optimizer not in schedule.optimizers:
             self.meet(optimizer)
         self.fresh = False
-        self._notice_writing()
+        self.notice()
         if c is not None:
             self.hooks.before(c, self.leaf, optimizer, group)
-        self.before = self.leaf.detach().clone() if schedule.rate != 1.0 else None
+        slow = self.slowed and schedule.rate != 1.0
+        self.before = self.leaf.detach().clone() if slow else None
 
     @torch.no_grad()
     def after_step(self, group: dict[str, Any]) -> None:
@@ -382,7 +393,7 @@ class HeldWeight:
 
 def _stamp(tensor: Tensor | None) -> tuple[Any, ...]:
     """Changes when somebody writes to a tensor, gives it other memory, or casts it."""
-    return () if tensor is None else (tensor._version, tensor.dtype, tensor.data_ptr())
+    return (None,) if tensor is None else (tensor._version, tensor.dtype, tensor.data_ptr())
 
 
 def _allowed(c: Constraint, x: Tensor) -> Tensor:
@@ -391,11 +402,17 @@ def _allowed(c: Constraint, x: Tensor) -> Tensor:
 
 
 def _refuse_replica(reader: nn.Module) -> None:
-    if getattr(reader, "_is_replica", False):
+    if "_is_replica" in reader.__dict__:  # asking the module itself takes a search and an error
         raise HoldError(
             "nn.DataParallel runs copies that share one module's hooks; wrap the model in "
             "torch.nn.parallel.DistributedDataParallel instead."
         )
+
+
+def _in_full(leaf: Tensor) -> AbstractContextManager[Any]:
+    """Compute in the leaf's own type: rounded to a shorter one, a value would leave the set."""
+    kind = leaf.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def _apart_from_checkpoints() -> AbstractContextManager[Any]:

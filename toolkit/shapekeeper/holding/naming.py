@@ -1,4 +1,4 @@
-"""Which parameters and layers the names of a `hold` mean, and everything that is wrong with them."""
+"""Which parameters and layers the names of a `hold` mean, and all that is wrong with them."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches

@@ -17,6 +17,7 @@ from .schedule import Schedule
 __all__ = ["Report", "report"]
 
 TILES = (64, 32, 16)  # smaller blocks are no faster than the whole matrix
+COLUMNS = ["name", "constraint", "strategy", "guarantee", "violation", "unit", "weight decay"]
 WORTH = 2**16  # entries from which the layout of a weight matters
 
 
@@ -25,7 +26,7 @@ class Report:
     """A table with notes below it; prints as text, shows as HTML in a notebook.
 
     Attributes:
-        frame: One row per name: constraint, strategy, guarantee, violation, unit, weight_decay.
+        frame: One row per name: constraint, strategy, guarantee, violation, unit, weight decay.
         notes: One sentence each.
     """
 
@@ -84,7 +85,7 @@ def report(
             f"{schedule.steps}; stages end after steps "
             f"{', '.join(str(int(end)) for end in schedule.ends[:-1])}."
         )
-    return Report(pd.DataFrame(rows).set_index("name"), tuple(notes))
+    return Report(pd.DataFrame(rows, columns=COLUMNS).set_index("name"), tuple(notes))
 
 
 def _notes(held: HeldWeight) -> list[str]:
@@ -126,8 +127,8 @@ def _layout(name: str, c: Connections) -> list[str]:
             "cheapest exact way; no layout would be faster."
         ]
     return [
-        f"{name}: only {100 * shares[size]:.0f} % of its {size}×{size} tiles hold an open weight. A "
-        f"blocked layout (compile_network of a RegionGraph) would multiply "
+        f"{name}: only {100 * shares[size]:.0f} % of its {size}×{size} tiles hold an open weight. "
+        f"A blocked layout (compile_network of a RegionGraph) would multiply "
         f"{1 / shares[size]:.1f} times fewer numbers."
     ]
 

@@ -7,7 +7,7 @@ from weakref import WeakSet
 
 import torch
 
-from shapekeeper.strategies import Stage, Strategy, stage_ends
+from shapekeeper.strategies import Strategy, stage_ends
 
 __all__ = ["Schedule"]
 
@@ -20,34 +20,40 @@ class Schedule:
         steps: Number of all steps, for a strategy of several stages.
 
     Attributes:
+        parts: All stages.
+        steps: Number of all steps.
+        ends: The step after which each stage ends; the last one never does.
         step: Optimizer steps taken.
         stage: Index of the stage that holds now.
         on_weights: Whether it holds weights.
         on_outputs: Whether it holds values of layers.
         paid: Whether the penalty was asked for since the last step.
-        optimizers: The optimizers seen so far; neither copied nor saved.
+        optimizers: The optimizers seen so far.
+        outputs: The held layers, which forget at each step what they passed on before.
     """
 
     def __init__(self, strategy: Strategy, steps: int | None) -> None:
-        self.strategy, self.steps = strategy, steps
+        self.strategy, self.parts = strategy, strategy.stages()
         self.step, self.stage = 0, 0
+        self.plan(steps)
         self.on_weights = self.on_outputs = False
         self.paid = self.warned = False
         self.optimizers: WeakSet[torch.optim.Optimizer] = WeakSet()
+        self.outputs: WeakSet[Any] = WeakSet()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the optimizers, which move the original's weights only."""
-        return {k: v for k, v in self.__dict__.items() if k != "optimizers"}
+        """Everything but the optimizers and layers, which are those of the original."""
+        return self.__dict__ | {"optimizers": None, "outputs": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy has met no optimizer yet."""
+        """A copy has met no optimizer yet; its layers come by themselves."""
         self.__dict__ |= state
-        self.optimizers = WeakSet()
+        self.optimizers, self.outputs = WeakSet(), WeakSet()
 
-    @property
-    def parts(self) -> tuple[Stage, ...]:
-        """All stages."""
-        return self.strategy.stages()
+    def plan(self, steps: int | None) -> None:
+        """Set the number of all steps: the last stage has an open end."""
+        self.steps = steps
+        self.ends = [*stage_ends(self.parts, steps or 0)[:-1], inf]
 
     @property
     def hooks(self) -> Strategy:
@@ -65,14 +71,11 @@ class Schedule:
         """Factor on the optimizer's step of what is bound."""
         return self.parts[self.stage].rate * self.hooks.rate
 
-    @property
-    def ends(self) -> list[float]:
-        """The step after which each stage ends; the last one never does."""
-        return [*stage_ends(self.parts, self.steps or 0)[:-1], inf]
-
     def move_to(self, step: int) -> None:
         """Set the step."""
         self.step = step
+        for output in self.outputs:
+            output.turn_over()
         self.stage = sum(step >= end for end in self.ends)
 
     def advance(self) -> bool:

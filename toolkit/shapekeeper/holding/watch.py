@@ -1,9 +1,11 @@
 """Every optimizer of this process tells the held tensors that it moves about its steps."""
 
+from functools import partial
 from typing import Any, Protocol
-from weakref import WeakSet, finalize
+from weakref import ref
 
 from torch import Tensor
+from torch.nn import Parameter
 from torch.optim.optimizer import (
     Optimizer,
     register_optimizer_step_post_hook,
@@ -20,8 +22,12 @@ __all__ = ["forget", "holders_of", "watch"]
 class Holder(Protocol):
     """What is told about steps."""
 
-    leaf: Tensor
+    leaf: Parameter
     schedule: Schedule
+
+    def owns(self, tensor: Tensor) -> bool:
+        """Whether this very tensor is held."""
+        ...
 
     def before_step(self, optimizer: Optimizer, group: dict[str, Any]) -> None:
         """The optimizer is about to move the leaf."""
@@ -38,8 +44,8 @@ class Holder(Protocol):
 
 
 # By the identity of the leaf: tensors compare entry by entry, and an attribute of a parameter is
-# lost by deepcopy and trouble for pickle. A holder that is gone leaves by itself.
-_HOLDERS: dict[int, WeakSet[Any]] = {}
+# lost by deepcopy and trouble for pickle. A holder that is gone takes its entry along.
+_HOLDERS: dict[int, list[ref[Any]]] = {}
 _INSTALLED: list[Any] = []
 
 
@@ -51,26 +57,31 @@ def watch(holder: Holder) -> None:
     if not _INSTALLED:
         _INSTALLED.append(register_optimizer_step_pre_hook(_before))
         _INSTALLED.append(register_optimizer_step_post_hook(_after))
-    _HOLDERS.setdefault(id(holder.leaf), WeakSet()).add(holder)
-    finalize(holder, _sweep, id(holder.leaf)).atexit = False
+    key = id(holder.leaf)
+    if holder not in _living(key):
+        _HOLDERS.setdefault(key, []).append(ref(holder, partial(_drop, key)))
 
 
 def forget(holder: Holder) -> None:
     """Tell this holder no more."""
-    _HOLDERS.get(id(holder.leaf), WeakSet()).discard(holder)
-    _sweep(id(holder.leaf))
+    for key in list(_HOLDERS):
+        _drop(key, ref(holder))
 
 
-def _sweep(key: int) -> None:
-    """Drop an entry that nobody is left in."""
-    if not list(_HOLDERS.get(key, ())):
-        _HOLDERS.pop(key, None)
+def _drop(key: int, one: ref[Any]) -> None:
+    left = [other for other in _HOLDERS.pop(key, ()) if other != one]
+    if left:
+        _HOLDERS[key] = left
 
 
 def holders_of(tensor: Tensor) -> list[Holder]:
     """What holds this very tensor."""
     # The identity of a tensor that is gone may have passed to another one.
-    return [holder for holder in _HOLDERS.get(id(tensor), ()) if holder.leaf is tensor]
+    return [holder for holder in _living(id(tensor)) if holder.owns(tensor)]
+
+
+def _living(key: int) -> list[Holder]:
+    return [holder for found in _HOLDERS.get(key, ()) if (holder := found()) is not None]
 
 
 def _held(optimizer: Optimizer) -> list[tuple[Holder, dict[str, Any]]]:
@@ -91,8 +102,9 @@ def _after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     held = _held(optimizer)
     for holder, group in held:
         holder.after_step(group)
-    for schedule in [holder.schedule for holder, _ in held if holder.count()]:
-        _enter_stage(schedule)
+    for holder, _ in held:
+        if holder.count():
+            _enter_stage(holder.schedule)
 
 
 def _enter_stage(schedule: Schedule) -> None:
@@ -100,5 +112,6 @@ def _enter_stage(schedule: Schedule) -> None:
     for optimizer in schedule.optimizers:
         for leaf in list(optimizer.state):
             forget_moves(optimizer, leaf)
-    for holder in [h for holders in _HOLDERS.values() for h in holders if h.schedule is schedule]:
-        holder.enter_stage()
+    for holder in {id(h): h for key in list(_HOLDERS) for h in _living(key)}.values():
+        if holder.schedule is schedule:
+            holder.enter_stage()
