@@ -160,7 +160,7 @@ def run_cell(optimizer: str, strategy: str, situation: str = "plain") -> Cell:
 
 
 def run_on_two_processes(folder: Path) -> list[dict[str, Any]]:
-    """What each process ended at: strategy -> worst violation and the state of the model."""
+    """What each process ended at: strategy -> worst violation and state; words of a refusal."""
     script = Path(__file__).with_name("hold_processes.py")
     command = [sys.executable, str(script), str(folder)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=240)

@@ -72,6 +72,8 @@ def test_adamw_in_other_situations(strategy, situation):
 
 def test_two_processes_are_one(tmp_path):
     ends = on_two_processes(tmp_path)
+    for end in ends:
+        assert "DistributedDataParallel has wrapped this model already: hold" in end["wrapped"]
     for strategy in STRATEGIES:
         whole = Cell("AdamW", strategy, torch.float64)
         for step in range(STEPS):

@@ -13,7 +13,6 @@ from functools import partial
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize, prune
@@ -397,16 +396,6 @@ def test_what_hold_refuses(arguments, words):
 def test_a_wrapped_model_is_refused(wrap):
     with pytest.raises(sk.HoldError, match=r"already: hold (it|the plain model) first, then"):
         sk.hold(wrap(Net()), {"first.weight": CLOSED})
-
-
-def test_a_model_of_several_processes_is_refused(tmp_path):
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
-    try:
-        wrapped = nn.parallel.DistributedDataParallel(Net())
-        with pytest.raises(sk.HoldError, match="DistributedDataParallel has wrapped this model"):
-            sk.hold(wrapped, {"module.first.weight": CLOSED})
-    finally:
-        dist.destroy_process_group()
 
 
 def test_a_layer_compiled_in_place_is_refused():

@@ -750,7 +750,8 @@ ax = plots.table(found, reference="Projection")
 # > **Right is freedom. Left is obedience. The arrow is the bill.**
 #
 # *Hollow diamonds are your guesses. Look at the gray arrow first: does free training live on its
-# leak here? Then at the table, and at the number after ±.*
+# leak here? Then at the table: where the number after ± is the larger one, say "cannot tell". And
+# look at "accuracy", before the cut: what did holding the streams cost?*
 
 # %% [markdown]
 # ### Exercise 08.4 · Report it honestly
@@ -778,7 +779,7 @@ def claim(summary):
 verdict = course.check("08.4", claim)
 if verdict:
     both = found.summary(reference="Unconstrained").loc[["Unconstrained", "Projection"]]
-    print("Projection after the cut is", claim(both.set_axis(["theirs", "ours"])))
+    print("Projection against free training, cut:", claim(both.set_axis(["theirs", "ours"])))
 verdict
 
 # %% [markdown] tags=["hint"]
@@ -887,8 +888,8 @@ one = runs["with two lines"][0]
 #   right at the next forward pass, and not before.
 # - That these ten accidents are the ones that happen to you. We chose them; three of them harm
 #   nobody.
-# - That holding is good for accuracy. On this task the streams cost what the table above says, and
-#   the truly frozen part was the worse one on dark images.
+# - That holding is good for accuracy. What the streams cost on this easy task is in the table
+#   above, and the part that really stood still was the worse one on dark images (one seed).
 #
 # ### Further reading
 #

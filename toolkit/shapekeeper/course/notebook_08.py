@@ -577,7 +577,7 @@ def _said(function: Callable, summary: pd.DataFrame) -> str:
 
 
 def _why_not_said(said: dict[bool, list[str]], right: dict[bool, list[str]]) -> Wrong:
-    boasts = sum(word == "better" for word in said[False])
+    word = max(("better", "worse"), key=said[False].count)
     pairs = list(zip(said[True], right[True], strict=True))
     missed = sum(s == "cannot tell" and r != s for s, r in pairs)
     turned = sum({s, r} == {"better", "worse"} for s, r in pairs)
@@ -587,5 +587,6 @@ def _why_not_said(said: dict[bool, list[str]], right: dict[bool, list[str]]) -> 
     if turned:
         return Wrong(f"In {turned} comparisons you say the opposite.", "higher accuracy: better")
     if bold > missed:
-        return Wrong(f"True difference 0; you claimed better in {boasts} of 100.", wanted)
+        claims = said[False].count(word)
+        return Wrong(f"True difference 0; you claimed {word} in {claims} of 100.", wanted)
     return Wrong(f"You missed {missed} clear paired differences: subtract per seed first.", wanted)

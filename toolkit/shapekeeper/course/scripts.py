@@ -90,4 +90,5 @@ class Script:
             for row in repr(self).splitlines()
         )
         frame = "border-left:5px solid #8888;padding:4px 12px;margin:4px 0;line-height:1.35"
+        frame += ";font-family:monospace"
         return f'<pre style="{frame}">{rows}</pre>'

@@ -145,12 +145,13 @@ class HeldWeight:
         c = self.constraint
         if c is None:
             return
-        if start == "constraint":
-            x, given = self.hooks.starting_point(c, x), x
-            self.grown = _growth(given, x)
-        elif start == "nearest" or self.hooks.guarantee == "structural":
-            x = c.project(x)
-        leaf, self.memory = self.hooks.begin(c, x)
+        with _in_full(self.leaf):
+            if start == "constraint":
+                x, given = self.hooks.starting_point(c, x), x
+                self.grown = _growth(given, x)
+            elif start == "nearest" or self.hooks.guarantee == "structural":
+                x = c.project(x)
+            leaf, self.memory = self.hooks.begin(c, x)
         self.leaf.copy_(leaf[0])
         self.moved_inside = (self.value() - x[0]).abs().max().item()
         self._settle()
@@ -307,7 +308,8 @@ class HeldWeight:
             self.before = None
         if self.constraint is not None:
             leaf = self.leaf.detach()[None]
-            repaired = self.hooks.repair(self.constraint, leaf, self.memory, float(group["lr"]))
+            with _in_full(self.leaf):
+                repaired = self.hooks.repair(self.constraint, leaf, self.memory, float(group["lr"]))
             if repaired is not leaf:
                 self.leaf.copy_(repaired[0])
         self.depth = 0
@@ -398,7 +400,8 @@ def _stamp(tensor: Tensor | None) -> tuple[Any, ...]:
 
 def _allowed(c: Constraint, x: Tensor) -> Tensor:
     """The nearest allowed value; what is allowed already stays as it is, bit by bit."""
-    return x if c.allows(x).all() else c.project(x)
+    with _in_full(x):
+        return x if c.allows(x).all() else c.project(x)
 
 
 def _refuse_replica(reader: nn.Module) -> None:
@@ -409,9 +412,9 @@ def _refuse_replica(reader: nn.Module) -> None:
         )
 
 
-def _in_full(leaf: Tensor) -> AbstractContextManager[Any]:
-    """Compute in the leaf's own type: rounded to a shorter one, a value would leave the set."""
-    kind = leaf.device.type
+def _in_full(x: Tensor) -> AbstractContextManager[Any]:
+    """Compute in the tensor's own type: rounded to a shorter one, a value would leave the set."""
+    kind = x.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
