@@ -703,6 +703,7 @@ class TestReport:
             (sk.Projection(), CLOSED, "0.1: pulls what is free to 0"),
             (sk.Projection(), PRESET, "0.1: pulls what is free to 0; presets stay"),
             (sk.Projection(), sk.Box(2, 3), "0.1: pulls to 0, the nearest allowed value being 2"),
+            (sk.Projection(), sk.Sphere(), "0.1: pulls to 0, and the projection brings it back"),
             (sk.Penalty(1.0), CLOSED, "0.1: pulls what is free to 0"),
             (sk.Freeze(), CLOSED, "0.1: undone, like every step"),
             (

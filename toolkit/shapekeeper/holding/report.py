@@ -164,6 +164,9 @@ def _pull(held: HeldWeight) -> str:
         return "undone, like every step"
     if held.charted:
         return f"pulls the free numbers to 0, so the weight to {_rest(held, c)}"
+    held_hard = held.hooks.guarantee == "structural"
+    if held_hard and not c.separable and torch.allclose(c.project(x / 2), x):
+        return "pulls to 0, and the projection brings it back"
     where = c.project(torch.zeros_like(x))
     if not where.any():
         return "pulls what is free to 0"

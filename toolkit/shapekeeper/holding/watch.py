@@ -89,6 +89,7 @@ def _held(optimizer: Optimizer) -> list[tuple[Holder, dict[str, Any]]]:
         (holder, group)
         for group in optimizer.param_groups
         for parameter in group["params"]
+        if id(parameter) in _HOLDERS  # most are nobody's, and this is asked at every step
         for holder in holders_of(parameter)
     ]
 
