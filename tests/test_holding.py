@@ -13,6 +13,7 @@ from functools import partial
 
 import pytest
 import torch
+from points import CLOSED, DOUBLE, MASK, OPTIMIZERS, Net, task
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize, prune
@@ -21,22 +22,8 @@ import shapekeeper as sk
 from shapekeeper.holding.watch import _HOLDERS
 from shapekeeper.tasks import batch_indices
 
-DOUBLE = torch.float64
 SEEDS = [0, 1]
 STEPS = 60
-
-
-class Net(nn.Module):
-    """6 -> 8 -> 3; `hidden` is a submodule, so that its value can be bound."""
-
-    def __init__(self, dtype: torch.dtype = DOUBLE):
-        super().__init__()
-        self.first = nn.Linear(6, 8, dtype=dtype)
-        self.hidden = nn.Tanh()
-        self.last = nn.Linear(8, 3, dtype=dtype)
-
-    def forward(self, x):
-        return self.last(self.hidden(self.first(x)))
 
 
 class Thick(nn.Module):
@@ -53,35 +40,7 @@ class Thick(nn.Module):
         return self.last(self.hidden(x))
 
 
-def points() -> sk.Data:
-    draw = torch.Generator().manual_seed(7)
-    x = torch.randn(90, 6, generator=draw, dtype=DOUBLE)
-    y = x[:, :3].argmax(1)
-    return sk.Data((x[:64], y[:64]), (x[64:], y[64:]))
-
-
-MASK = torch.rand(8, 6, generator=torch.Generator().manual_seed(1)) < 0.4
-CLOSED = sk.Connections(MASK)
 PRESET = sk.Connections(MASK, fixed=MASK * (torch.arange(48).view(8, 6) % 5 == 0) * 0.3)
-OPTIMIZERS = {
-    "SGD with momentum": partial(torch.optim.SGD, lr=1e-2, momentum=0.9),
-    "Adam with weight decay": partial(torch.optim.Adam, lr=1e-2, weight_decay=1e-2),
-    "AdamW": partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.1),
-    "RMSprop": partial(torch.optim.RMSprop, lr=1e-2),
-}
-
-
-def task(**changes) -> sk.Task:
-    settings = {
-        "model": lambda seed: Net(),
-        "data": points(),
-        "loss": F.cross_entropy,
-        "metric": sk.tasks.accuracy,
-        "constraints": {"first.weight": CLOSED},
-        "batch_size": 16,
-        "optimizer": OPTIMIZERS["AdamW"],
-    }
-    return sk.Task("points", **{**settings, **changes})
 
 
 def own_loop(bound: sk.Task, strategy: sk.Strategy, seed: int) -> nn.Module:

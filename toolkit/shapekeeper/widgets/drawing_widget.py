@@ -10,7 +10,7 @@ from typing import Any
 import anywidget
 from traitlets import Dict, List, Unicode, observe
 
-__all__ = ["DrawingWidget", "Message", "source"]
+__all__ = ["DrawingWidget", "Message", "Widget", "source"]
 
 # {"kind": "bad" | "warn" | "info" | "good", "text", "detail", "regions", "ways", and for what was
 # refused "key", "field", "got"}; ways are {"label", "do", …}
@@ -28,7 +28,18 @@ def source(*names: str) -> str:
     return "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)
 
 
-class DrawingWidget(anywidget.AnyWidget):
+class Widget(anywidget.AnyWidget):
+    """A widget that leaves nothing behind."""
+
+    def close(self) -> None:
+        """Removes the widget from every page, with the models that belong to it."""
+        layout = self.layout
+        super().close()
+        if layout is not None:
+            layout.close()
+
+
+class DrawingWidget(Widget):
     """A widget whose drawing is its `value`, a frozen structure that Python checks.
 
     The browser proposes edits. A malformed one is put back, with a message; an unfinished one is
@@ -174,13 +185,6 @@ class DrawingWidget(anywidget.AnyWidget):
             self._ask(command)
             self._remark = self._remarked(before, self.value)
         self._report()
-
-    def close(self) -> None:
-        """Removes the widget from every page, with the models that belong to it."""
-        layout = self.layout
-        super().close()
-        if layout is not None:
-            layout.close()
 
     # Without a front end
 

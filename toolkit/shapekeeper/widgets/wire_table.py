@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import anywidget
 import numpy as np
 import pandas as pd
 from traitlets import List, TraitError, Unicode, validate
 
-from shapekeeper.widgets.drawing_widget import source
+from shapekeeper.widgets.drawing_widget import Widget, source
 
 __all__ = ["WireTable"]
 
 
-class WireTable(anywidget.AnyWidget):
+class WireTable(Widget):
     """A box to tick for each wire from a source to a target, with the wires as arrows beside it.
 
     Meant for a few names; long lists are better read from a table (`Connections.from_edges`).
@@ -85,13 +84,6 @@ class WireTable(anywidget.AnyWidget):
             if len(wire) != 2 or not all(0 <= i < n for i, n in zip(wire, size, strict=True)):
                 raise TraitError(f"Wanted pairs of row and column of a table {size}, got {wire}.")
         return sorted({tuple(wire): wire for wire in proposal["value"]}.values())
-
-    def close(self) -> None:
-        """Removes the widget from every page, with the layout that belongs to it."""
-        layout = self.layout
-        super().close()
-        if layout is not None:
-            layout.close()
 
     def __repr__(self) -> str:
         return repr(self.value)
