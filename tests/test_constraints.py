@@ -830,3 +830,12 @@ def test_adam_on_a_sphere_ends_at_the_optimum(c, bounds):
     assert trained(c, sk.Projection()) == pytest.approx(best, rel=1e-4)
     assert trained(c, sk.Reparametrization()) == pytest.approx(best, rel=0.02)
     assert trained(c, None) > 1.3 * best, "a bare projection after Adam rests elsewhere"
+
+
+def test_a_class_of_yours_needs_a_name_of_its_own():
+    words = "Wanted a name of its own for .*Sphere: saved constraints of that name are shapekeeper"
+    with pytest.raises(sk.ConstraintError, match=words):
+        type("Sphere", (sk.Constraint,), {})
+    assert sk.Constraint.from_json(sk.Sphere(2.0).to_json()) == sk.Sphere(2.0)
+    yours = [type("Mine", (sk.Constraint,), {}) for _ in range(2)]  # a cell that runs again
+    assert sk.Constraint.kinds.pop("Mine") is yours[1]

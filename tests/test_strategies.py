@@ -55,29 +55,11 @@ def test_the_absolute_penalty_moves_by_lr_times_strength_and_stops_at_zero():
     assert torch.equal(strategy.repair(CLOSED, X, {}, lr=0.1)[..., 0], X[..., 0])
 
 
-class Sphere(sk.Constraint):
-    """A set that is no product of intervals."""
-
-    event_dims = 1
-
-    def check(self, shape):
-        pass
-
-    def residual(self, x):
-        return (x.norm(dim=-1, keepdim=True) - 1), x[..., :0]
-
-    def project(self, x):
-        return x / x.norm(dim=-1, keepdim=True)
-
-    def sample(self, shape, generator=None):
-        return self.project(torch.randn(shape, generator=generator))
-
-
 def test_the_absolute_penalty_goes_straight_to_the_nearest_value():
     x = torch.tensor([[3.0, 4.0]])
-    moved = sk.Penalty(10.0, norm="absolute").repair(Sphere(), x, {}, lr=0.1)
+    moved = sk.Penalty(10.0, norm="absolute").repair(sk.Sphere(), x, {}, lr=0.1)
     torch.testing.assert_close(moved, x * 4 / 5)  # one unit of length along the radius
-    there = sk.Penalty(10.0, norm="absolute").repair(Sphere(), x, {}, lr=1.0)
+    there = sk.Penalty(10.0, norm="absolute").repair(sk.Sphere(), x, {}, lr=1.0)
     torch.testing.assert_close(there, x / 5)
 
 

@@ -46,10 +46,22 @@ class Constraint(ABC):
     kinds: ClassVar[dict[str, type["Constraint"]]] = {}
 
     def __init_subclass__(cls, *, final: bool = True, **options: Any) -> None:
-        """Note the class under its name, so that JSON finds it; a mere base is not `final`."""
+        """Note the class under its name, so that JSON finds it; a mere base is not `final`.
+
+        Raises:
+            ConstraintError: If the library has a constraint of that name.
+        """
         super().__init_subclass__(**options)
-        if final:
-            Constraint.kinds[cls.__name__] = cls
+        if not final:
+            return
+        taken = Constraint.kinds.get(cls.__name__)
+        ours = __name__.partition(".")[0] + "."
+        if taken and taken.__module__.startswith(ours) and cls.__module__ != taken.__module__:
+            raise ConstraintError(
+                f"Wanted a name of its own for {cls.__module__}.{cls.__name__}: saved constraints "
+                f"of that name are {taken.__module__}.{cls.__name__}. Rename the class."
+            )
+        Constraint.kinds[cls.__name__] = cls
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: what was worked out from them stays behind."""
