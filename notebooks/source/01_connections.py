@@ -674,7 +674,7 @@ for ax, way in zip(row, ("units", "read afterwards"), strict=True):
 # list are the regulators they are named after. Right, the same networks, asked in another way.*
 #
 # Now look at `none` on the right. A network that never saw the list, and the list laid over it
-# afterwards, finds the deciders about as well. So this is what the zeros bought: **units with
+# afterwards, finds most of the deciders too. So this is what the zeros bought: **units with
 # names**, and not the only way to the answer.
 
 # %% [markdown]
@@ -865,7 +865,7 @@ print("a list drawn at random, points of accuracy:", worst.to_dict())
 #
 # - That published gene networks gain as much, or anything. The worlds here are planted, small, and
 #   made so that a list *can* help; in the second kind it did not help to predict.
-# - That the list is needed to find the deciders. Reading the list afterwards did as well.
+# - That the list is needed to find the deciders. Read afterwards, it found most of them too.
 # - That `none` had its best chance. Rate, decay and number of steps are the same for all lists, and
 #   nobody tuned them; a network without a list has the most to gain from tuning.
 # - Anything about lists that are partly wrong, which all real ones are. Try it:
