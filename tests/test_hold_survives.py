@@ -3,6 +3,8 @@
 import copy
 import io
 import pickle
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -906,3 +908,30 @@ def test_layers(layer, strategy, duplicate):
             torch.testing.assert_close(found, wanted, msg=f"train={mode}")
         model.train()
     assert torch.equal(getattr(owner, attribute), start) == (strategy == FREEZE)
+
+
+SAVED_BY_ONE_PROCESS = """
+import sys, torch, shapekeeper as sk
+layer = torch.nn.Linear(3, 1, bias=False)
+sk.hold(layer, {"weight": sk.Connections([[1, 0, 1]])}, sk.Reparametrization())
+torch.save(layer, sys.argv[1])
+"""
+LOADED_BY_ANOTHER = """
+import sys, torch
+layer = torch.load(sys.argv[1], weights_only=False)
+hooks = layer._forward_pre_hooks, layer._forward_hooks
+before = [len(kind) for kind in hooks]
+for _ in range(50):
+    layer.register_forward_pre_hook(lambda *_: None)
+    layer.register_forward_hook(lambda *_: None)
+print([len(kind) - old for kind, old in zip(hooks, before)])
+"""
+
+
+def test_hooks_registered_in_another_process_replace_none_of_ours(tmp_path):
+    # Both processes are fresh: torch numbers hooks from 0 up in each.
+    for program in (SAVED_BY_ONE_PROCESS, LOADED_BY_ANOTHER):
+        command = [sys.executable, "-c", program, str(tmp_path / "layer")]
+        ran = subprocess.run(command, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "[50, 50]"

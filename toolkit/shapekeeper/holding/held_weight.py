@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch._C._autograd import _top_saved_tensors_default_hooks
 from torch.autograd.graph import saved_tensors_hooks
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from shapekeeper.constraints import Constraint
 from shapekeeper.optimizers import forget_moves, has_moved
@@ -25,6 +26,15 @@ class Hook:
 
     def __init__(self, holder: Any, method: str) -> None:
         self.holder, self.method = holder, method
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Also the number that the next hook of this process would get."""
+        return self.__dict__ | {"next_id": RemovableHandle.next_id}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Torch numbers hooks anew in each process: one registered later would replace this."""
+        RemovableHandle.next_id = max(RemovableHandle.next_id, state.pop("next_id"))
+        self.__dict__ |= state
 
     def __call__(self, *args: Any) -> Any:
         """Pass the call on."""
