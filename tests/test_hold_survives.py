@@ -912,13 +912,13 @@ def test_layers(layer, strategy, duplicate):
 
 SAVED_BY_ONE_PROCESS = """
 import sys, torch, shapekeeper as sk
-layer = torch.nn.Linear(3, 1, bias=False)
-sk.hold(layer, {"weight": sk.Connections([[1, 0, 1]])}, sk.Reparametrization())
-torch.save(layer, sys.argv[1])
+model = torch.nn.Sequential(torch.nn.Linear(3, 1, bias=False))
+sk.hold(model, {"0.weight": sk.Connections([[1, 0, 1]])}, sk.Reparametrization())
+torch.save(model, sys.argv[1])
 """
 LOADED_BY_ANOTHER = """
 import sys, torch
-layer = torch.load(sys.argv[1], weights_only=False)
+layer = torch.load(sys.argv[1], weights_only=False)[0]
 hooks = layer._forward_pre_hooks, layer._forward_hooks
 before = [len(kind) for kind in hooks]
 for _ in range(50):
@@ -931,7 +931,7 @@ print([len(kind) - old for kind, old in zip(hooks, before)])
 def test_hooks_registered_in_another_process_replace_none_of_ours(tmp_path):
     # Both processes are fresh: torch numbers hooks from 0 up in each.
     for program in (SAVED_BY_ONE_PROCESS, LOADED_BY_ANOTHER):
-        command = [sys.executable, "-c", program, str(tmp_path / "layer")]
+        command = [sys.executable, "-c", program, str(tmp_path / "model")]
         ran = subprocess.run(command, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip() == "[50, 50]"
