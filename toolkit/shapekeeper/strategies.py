@@ -36,6 +36,8 @@ __all__ = [
     "Unconstrained",
 ]
 
+STRONGEST = 1e4  # times the strength that it began with is as far as a penalty grows
+
 Memory: TypeAlias = dict[str, Tensor]
 # A number, or a list of numbers: one strategy for each. Hooks only ever see the number.
 FloatOrSweep: TypeAlias = Any
@@ -216,9 +218,13 @@ class Penalty(Strategy):
     Args:
         strength: Price of one unit of squared (or absolute) residual, from 0 up; a list is a sweep.
         norm: `"squared"` or `"absolute"`.
+        growth: Factor on the strength of a squared penalty after each step that leaves the weight
+            not allowed, so that in the end it is, up to 10 000 times the strength; each run by
+            itself. A list is a sweep.
 
     Raises:
-        StrategyError: If a strength is negative or not finite, or the norm is neither.
+        StrategyError: If a strength is negative or not finite, the norm is neither, or growth is
+            below 1, asked of an absolute penalty, or asked of the value of a layer.
 
     Example:
         >>> from shapekeeper import Connections
@@ -228,6 +234,7 @@ class Penalty(Strategy):
 
     strength: FloatOrSweep
     norm: Literal["squared", "absolute"] = "squared"
+    growth: FloatOrSweep = 1.0
 
     output_priced: ClassVar[bool] = True
 
@@ -246,20 +253,47 @@ class Penalty(Strategy):
             return f"Wanted a finite strength from 0 up, got {self.strength!r}."
         if self.norm not in ("squared", "absolute"):
             return f"Wanted norm='squared' or norm='absolute', got {self.norm!r}."
+        if not (isinstance(self.growth, (int, float)) and 1 <= self.growth < float("inf")):
+            return f"Wanted a finite growth from 1 up, got {self.growth!r}."
+        if self.growth > 1 and self.norm == "absolute":
+            return "Wanted norm='squared' for a strength that grows: the absolute one arrives."
         return ""
+
+    @property
+    def label(self) -> str:
+        """As tables and legends show it."""
+        number = isinstance(self.strength, (int, float))
+        words = [f"Penalty {self.strength:g}" if number else f"Penalty {self.strength}"]
+        words += ["absolute"] if self.norm == "absolute" else []
+        words += [f"growing {self.growth:g}"] if self.growth != 1 else []
+        return " ".join(words)
+
+    def begin(self, c: Constraint, x: Tensor) -> tuple[Tensor, Memory]:
+        """A strength for each run where it may grow."""
+        return x, {} if self.growth == 1 else {"strength": x.new_full((len(x),), self.strength)}
 
     def price(self, c: Constraint, value: Tensor, memory: Memory) -> Tensor | float:
         """The squared penalty; the absolute one is paid after the step, in `repair`."""
-        return self.strength * _per_run(c.penalty(value)) if self.norm == "squared" else 0.0
+        strength: Any = memory.get("strength", self.strength)
+        return strength * _per_run(c.penalty(value)) if self.norm == "squared" else 0.0
 
     def output_price(self, c: Constraint, value: Tensor) -> Tensor | float:
         """The penalty on the value of a layer, squared or absolute."""
+        if self.growth > 1:
+            raise StrategyError(
+                "A strength that grows is for weights: what a layer gives changes with every "
+                "batch. Wanted Penalty(strength) on the value of a layer, or Projection."
+            )
         if self.norm == "squared":
             return self.price(c, value, {})
         return self.strength * _per_run((value - c.project(value)).abs())
 
     def repair(self, c: Constraint, leaf: Tensor, memory: Memory, lr: float) -> Tensor:
-        """The absolute penalty's step toward the nearest allowed value."""
+        """The absolute penalty's step toward the nearest allowed value; growth."""
+        if self.growth > 1:
+            met = c.allows(leaf).reshape(len(leaf), -1).all(1)
+            grown = (memory["strength"] * self.growth).clamp(max=STRONGEST * self.strength)
+            memory["strength"] = torch.where(met, memory["strength"], grown)
         if self.norm == "squared":
             return leaf
         way, reach = c.project(leaf) - leaf, lr * self.strength
@@ -361,7 +395,7 @@ class Projection(Strategy):
     def repair(self, c: Constraint, leaf: Tensor, memory: Memory, lr: float) -> Tensor:
         """The nearest allowed value, each `every` steps."""
         if self.every == 1:
-            return c.project_(leaf)
+            return c.project_(leaf, memory)
         memory["steps"] = memory["steps"] + 1
         due = (memory["steps"] % self.every == 0).view(-1, *[1] * (leaf.dim() - 1))
         return torch.where(due, c.project(leaf), leaf)

@@ -3,6 +3,7 @@
 from .connections import Connections
 from .constraint import Constraint, ConstraintError
 from .entrywise import Box, NonNegative, Signs
+from .filters import FilterShape
 from .intersection import Intersection
 from .sphere import Sphere
 
@@ -11,6 +12,7 @@ __all__ = [
     "Connections",
     "Constraint",
     "ConstraintError",
+    "FilterShape",
     "Intersection",
     "NonNegative",
     "Signs",

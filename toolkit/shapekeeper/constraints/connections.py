@@ -210,7 +210,7 @@ class Connections(Constraint):
         # a zero, a product of -0.0 becomes 0.0.
         return torch.addcmul(self._rest(x), x, self._free.on(x.device, x.dtype))
 
-    def project_(self, x: Tensor) -> Tensor:
+    def project_(self, x: Tensor, warm: dict[str, Tensor] | None = None) -> Tensor:
         """`project` in place: a third of its time, since no new tensor is made."""
         with torch.no_grad():
             return torch.addcmul(self._rest(x), x, self._free.on(x.device, x.dtype), out=x)

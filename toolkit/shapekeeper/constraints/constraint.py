@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .tensor_value import TensorValue
 
@@ -92,6 +92,13 @@ class Constraint(ABC):
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise ConstraintError if a tensor of this shape can't hold the constraint."""
 
+    def check_layer(self, layer: nn.Module) -> None:  # noqa: B027  # most have nothing to ask
+        """Raise ConstraintError if this layer, which owns the tensor, changes what it means."""
+
+    def notes(self, x: Tensor, layer: nn.Module) -> list[str]:
+        """What a reader of a report should know of the value `x` in this layer, a sentence each."""
+        return []
+
     @abstractmethod
     def residual(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Signed residuals, the last axis counting them.
@@ -108,8 +115,14 @@ class Constraint(ABC):
     def project(self, x: Tensor) -> Tensor:
         """The nearest allowed value in the Frobenius norm, same shape as `x`."""
 
-    def project_(self, x: Tensor) -> Tensor:
-        """`project` in place and without gradient, as a training step ends; returns `x`."""
+    def project_(self, x: Tensor, warm: dict[str, Tensor] | None = None) -> Tensor:
+        """`project` in place and without gradient, as a training step ends; returns `x`.
+
+        Args:
+            x: Values `(*batch, *event)`, written to.
+            warm: What a set that has to search remembers of its last search, read and written to;
+                others need none.
+        """
         with torch.no_grad():
             return x.copy_(self.project(x))
 

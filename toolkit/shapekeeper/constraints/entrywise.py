@@ -43,7 +43,7 @@ class Entrywise(Constraint, final=False):
         """The nearest allowed numbers, with the one-sided derivative."""
         return intervals(self).clamp(x)
 
-    def project_(self, x: Tensor) -> Tensor:
+    def project_(self, x: Tensor, warm: dict[str, Tensor] | None = None) -> Tensor:
         """`project` in place: half of its time, since no new tensor is made."""
         return intervals(self).clamp_(x)
 

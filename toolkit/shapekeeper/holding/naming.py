@@ -97,6 +97,8 @@ class Names:
         else:
             try:
                 c.check(tuple(parameter.shape))
+                for owner, _ in self.places(name):
+                    c.check_layer(owner)
                 self.weights[name] = c
             except ConstraintError as error:
                 self.problems.append(f"{name!r}: {error}")

@@ -92,7 +92,8 @@ def _notes(held: HeldWeight) -> list[str]:
     """What a reader should know about one weight."""
     notes = []
     c = held.constraint
-    if abs(held.grown - 1) > 1e-3:
+    assert c is not None
+    if c.separable and abs(held.grown - 1) > 1e-3:
         notes.append(
             f"{held.name}: at the start, what may be non-zero was scaled by {held.grown:.3g} to "
             "keep the size of what arrives; start='nearest' leaves it."
@@ -111,6 +112,8 @@ def _notes(held: HeldWeight) -> list[str]:
             f"{held.name}: named_parameters() gives the free numbers, the attribute and "
             "state_dict() what they stand for."
         )
+    for module, _ in held.places:
+        notes += [f"{held.name}: {note}" for note in c.notes(held.value().detach(), module)]
     return notes + (_layout(held.name, c) if isinstance(c, Connections) else [])
 
 

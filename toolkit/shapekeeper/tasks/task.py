@@ -296,7 +296,7 @@ names are weight, bias.
         """
         model = self.start_model(0)
         parameters = dict(model.named_parameters())
-        modules = {name for name, _ in model.named_modules() if name}
+        modules = dict(model.named_modules())
         problems = []
         for name, constraint in self.constraints.items():
             problems += _binding_problems(name, constraint, parameters, modules)
@@ -307,9 +307,9 @@ names are weight, bias.
 
 
 def _binding_problems(
-    name: str, constraint: Any, parameters: Mapping[str, Tensor], modules: set[str]
+    name: str, constraint: Any, parameters: Mapping[str, Tensor], modules: Mapping[str, nn.Module]
 ) -> list[str]:
-    names = [*parameters, *sorted(modules)]
+    names = [*parameters, *sorted(filter(None, modules))]
     if name not in names:
         close = get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
@@ -319,6 +319,7 @@ def _binding_problems(
     if name in parameters:
         try:
             constraint.check(tuple(parameters[name].shape))
+            constraint.check_layer(modules[name.rpartition(".")[0]])
         except ConstraintError as error:
             return [f"{name!r}: {error}"]
     return []

@@ -1,0 +1,279 @@
+"""The point of a polyhedron nearest to each of many points, exactly."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .polyhedron import Polyhedron
+
+__all__ = ["nearest"]
+
+BATCH = 256  # points at once: what belongs to them stays in the cache of a processor
+STEPS = 80  # of which about 8 are needed
+FIRST = 4  # steps before it is worth looking which rows hold
+CERTAIN = 1e-12  # rounding that a certificate forgives, where rows and points have norm 1
+STAY = 0.99  # share of the way to the boundary that a step may go
+
+
+def nearest(a: Tensor, polyhedron: Polyhedron) -> Tensor:
+    """The nearest points of a polytope, or of a cone and its mirror image.
+
+    An interior point method finds out which rows hold the nearest point (S. Mehrotra 1992, On the
+    implementation of a primal-dual interior point method); the nearest point of the face where
+    they meet is then exact, and certain where no row is beyond its limit and none pulls outward.
+
+    The nearest point of a cone is the longer one of the nearest points on its two sides: a side is
+    given up as soon as its dual bound is below the length of the other.
+
+    Args:
+        a: `(..., m)` in double precision. What is not finite comes out as NaN.
+        polyhedron: The set.
+
+    Returns:
+        The points, same shape; allowed up to rounding. The derivative is the projector onto the
+        face on which a point lies.
+    """
+    return _Nearest.apply(a.reshape(-1, a.shape[-1]), polyhedron)[0].reshape(a.shape)
+
+
+class _Nearest(torch.autograd.Function):
+    """`nearest` of `(N, m)`; also the rows that hold each point, `(N, m)`, filled up with -1."""
+
+    @staticmethod
+    def forward(a: Tensor, p: Polyhedron) -> tuple[Tensor, Tensor]:
+        return _nearest_in_cone(a, p) if p.is_cone else _nearest_in_polytope(a, p)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+        ctx.polyhedron = inputs[1]
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None]:
+        (held,) = ctx.saved_tensors
+        face = _Face.of(held, ctx.polyhedron, grad)
+        return grad - face.pull(face.multipliers(face.along(grad))), None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, a: Tensor, p: Polyhedron) -> tuple[Any, Any]:
+        a = a.movedim(in_dims[0], 0)
+        found = _Nearest.apply(a.flatten(0, 1), p)
+        return tuple(part.unflatten(0, a.shape[:2]) for part in found), (0, 0)
+
+
+def _nearest_in_polytope(a: Tensor, p: Polyhedron) -> tuple[Tensor, Tensor]:
+    found, held = _search(a, p)
+    return p.ray(found), held
+
+
+def _nearest_in_cone(a: Tensor, p: Polyhedron) -> tuple[Tensor, Tensor]:
+    """Both sides, the second one only until it is certain to be farther away."""
+    # The largest entry first: squares of tiny and huge numbers are 0 and infinity.
+    size = a.abs().amax(-1, keepdim=True)
+    size = torch.where(size > 0, size, 1)
+    length = torch.linalg.vector_norm(a / size, dim=-1, keepdim=True)
+    z = a / size / torch.where(length > 0, length, 1)
+    start = p.start.on(a.device, a.dtype)
+    start = start / start.norm()
+    cosine = z @ start
+    z = torch.where(cosine < 0, -1.0, 1.0)[:, None] * z  # what is allowed is on the side of start
+    found, held = _search(z, p)
+    long = torch.linalg.vector_norm(found, dim=-1)
+    # On the other side no point of the cone is longer than the part of z across the start.
+    doubtful = ((1 - cosine.square()).clamp(min=0).sqrt() > long).nonzero()[:, 0]
+    other, other_held = _search(-z[doubtful], p, beat=long[doubtful])
+    better = (torch.linalg.vector_norm(other, dim=-1) > long[doubtful]).nonzero()[:, 0]
+    found[doubtful[better]], held[doubtful[better]] = -other[better], other_held[better]
+    sign = torch.where(cosine < 0, -1.0, 1.0)[:, None]
+    return p.ray(found) * sign * length * size, held
+
+
+class _Face(NamedTuple):
+    """Where the rows that hold a point meet, for each of n points.
+
+    Attributes:
+        rows: B, `(n, m, m)`; zeros beyond the rows that there are.
+        factor: Of B B', with ones for the rows that are not there.
+    """
+
+    rows: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, held: Tensor, p: Polyhedron, like: Tensor) -> "_Face":
+        """The faces of indices of rows `(n, m)`, -1 where there is none."""
+        there = held >= 0
+        rows = p.rows.on(like.device, like.dtype)[held.clamp(min=0)] * there[..., None]
+        gram = rows @ rows.mT + torch.diag_embed((~there).to(like.dtype))
+        return cls(rows, torch.linalg.cholesky_ex(gram)[0])
+
+    def along(self, a: Tensor) -> Tensor:
+        """B a, `(n, m)`."""
+        return (self.rows @ a.unsqueeze(-1)).squeeze(-1)
+
+    def pull(self, multipliers: Tensor) -> Tensor:
+        """B' times multipliers, `(n, m)`."""
+        return (self.rows.mT @ multipliers.unsqueeze(-1)).squeeze(-1)
+
+    def multipliers(self, b: Tensor) -> Tensor:
+        """(B B')^-1 b, `(n, m)`."""
+        return torch.cholesky_solve(b.unsqueeze(-1), self.factor).squeeze(-1)
+
+
+class _Iterate(NamedTuple):
+    """Where the search for some points stands: all rows have room, all multipliers push."""
+
+    index: Tensor  # which of all points, (n,)
+    age: Tensor  # steps taken, (n,)
+    z: Tensor  # the points themselves, (n, m)
+    a: Tensor  # an allowed one for each, (n, m)
+    room: Tensor  # q - P a > 0, (n, R)
+    push: Tensor  # multipliers > 0, (n, R)
+    pull: Tensor  # P' times multipliers, (n, m)
+
+    def keep(self, which: Tensor) -> "_Iterate":
+        return _Iterate(*(part[which] for part in self))
+
+    def join(self, other: "_Iterate") -> "_Iterate":
+        return _Iterate(*(torch.cat(parts) for parts in zip(self, other, strict=True)))
+
+
+def _begin(index: Tensor, z: Tensor, p: Polyhedron) -> _Iterate:
+    """At the analytic center, with multipliers of equal products."""
+    rows, limits, a = (part.on(z.device, z.dtype) for part in (p.rows, p.limits, p.start))
+    if p.is_cone:
+        a = a * (0.4 / a.norm())
+        room = -(rows @ a)
+        gap = a.square().sum() / len(rows) * torch.ones_like(z[:, :1])
+    else:
+        room = limits - rows @ a
+        gap = torch.linalg.vector_norm(z - a, dim=-1, keepdim=True) * room.amin()
+    push = gap / room
+    many = len(z), -1
+    return _Iterate(index, index * 0, z, a.expand(many), room.expand(many), push, push @ rows)
+
+
+def _search(z: Tensor, p: Polyhedron, beat: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The nearest points of one side `(N, m)`, and the rows that hold them `(N, m)`.
+
+    Points that are done make room for others, so that the batch stays full.
+
+    Args:
+        z: `(N, m)`.
+        p: The set.
+        beat: `(N,)`: a point is given up, and is 0, once its nearest one is not longer than this.
+    """
+    found, held = z.clone(), torch.full_like(z, -1, dtype=torch.long)
+    rows, limits = p.rows.on(z.device, z.dtype), p.limits.on(z.device, z.dtype)
+    # NaN is not beyond anything, infinity might be: neither is looked at.
+    outside = ((z @ rows.mT > limits).any(-1) & z.isfinite().all(-1)).nonzero()[:, 0]
+    found[~z.isfinite().all(-1)] = torch.nan
+    now = _begin(outside[:0], z[:0], p)
+    while len(outside) or len(now.index):
+        if new := BATCH - len(now.index):
+            now = now.join(_begin(outside[:new], z[outside[:new]], p))
+            outside = outside[new:]
+        now, holding, stuck = _step(now, p)
+        sure, at, by = _land(now, holding, p)
+        index = now.index[sure]
+        found[index], held[index] = at, by
+        done = stuck | (now.age >= STEPS)
+        found[now.index[done]] = now.a[done]
+        done[sure] = True
+        if beat is not None:
+            less = _bound(now) <= beat[now.index]
+            found[now.index[less]] = 0
+            done |= less
+        if done.any():
+            now = now.keep(~done)
+    return found, held
+
+
+def _bound(now: _Iterate) -> Tensor:
+    """No point of the cone is nearer to z than a length of this would be.
+
+    By weak duality |P(z)| <= |z - c P'y| for every y >= 0 and c >= 0; c is the best one.
+    """
+    along = (now.z * now.pull).sum(-1).clamp(min=0).square() / now.pull.square().sum(-1)
+    return (1 - along).clamp(min=0).sqrt()
+
+
+def _step(now: _Iterate, p: Polyhedron) -> tuple[_Iterate, Tensor, Tensor]:
+    """One predictor and corrector; also which rows seem to hold, and where rounding ended it.
+
+    Newton's equations for a change `da` of the point are `(I + P' D P) da = z - a - P' v`, where
+    D is push over room, and v is 0 for the predictor.
+    """
+    like = now.a.device, now.a.dtype
+    rows, products, pairs = (part.on(*like) for part in (p.rows, p.products, p.pairs))
+    n, m = now.a.shape
+    inverse = now.room.reciprocal()
+    weights = now.push * inverse
+    matrix = torch.mm(torch.mm(weights, products), pairs).view(n, m, m)
+    matrix.diagonal(dim1=-2, dim2=-1).add_(1)
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    force = now.z - now.a
+    solve = lambda b: torch.cholesky_solve(b.unsqueeze(-1), factor).squeeze(-1)  # noqa: E731
+    # Changes of room are relative to it: at -1 a row is reached.
+    da = solve(force)
+    change = torch.mm(da, rows.mT).mul_(inverse).neg_()
+    holding = change < -0.5  # R. A. Tapia: room goes to 0 as fast as the gap, or not at all
+    gap = torch.linalg.vecdot(now.room, now.push)
+    center = _centering(now, change, da, force, gap) / rows.shape[0]
+    v = torch.addcmul(change, change, change).mul_(now.push).addcmul_(inverse, center[:, None])
+    da = solve(force - torch.mm(v, rows))
+    change = torch.mm(da, rows.mT).mul_(inverse).neg_()
+    push = torch.addcmul(v, now.push, change + 1, value=-1)
+    go = (STAY / (-change.amin(-1)).clamp(min=STAY)).unsqueeze(-1)
+    go_push = (STAY / (-(push / now.push).amin(-1)).clamp(min=STAY)).unsqueeze(-1)
+    moved = now._replace(
+        age=now.age + 1,
+        a=now.a + go * da,
+        room=torch.addcmul(now.room, change.mul_(go), now.room),
+        push=torch.addcmul(now.push, push, go_push),
+        pull=now.pull + go_push * (force - now.pull - da),
+    )
+    stuck = (failed > 0) | ~moved.a.isfinite().all(-1)
+    return moved, holding, stuck
+
+
+def _centering(now: _Iterate, change: Tensor, da: Tensor, force: Tensor, gap: Tensor) -> Tensor:
+    """The gap to aim at: small where the predictor could go far.
+
+    The predictor changes push by -(1 + change), relative to it.
+    """
+    go = 1 / (-change.amin(-1)).clamp(min=1)
+    go_push = 1 / (1 + change.amax(-1)).clamp(min=1)
+    first = -(now.pull * da).sum(-1)  # sum of room * push * change
+    second = (da * (force - da)).sum(-1)  # sum of room * push * change^2
+    ahead = (1 - go_push) * gap + (go * (1 - go_push) - go_push) * first - go * go_push * second
+    return gap * (ahead / gap).clamp(0, 1) ** 3
+
+
+def _land(now: _Iterate, holding: Tensor, p: Polyhedron) -> tuple[Tensor, Tensor, Tensor]:
+    """The nearest points of the faces of rows that seem to hold, where certainly nearest of all.
+
+    Returns:
+        Which they are, the points, and the rows that hold them.
+    """
+    rows, limits = p.rows.on(now.z.device, now.z.dtype), p.limits.on(now.z.device, now.z.dtype)
+    n, m = now.z.shape
+    count = holding.sum(-1)
+    tried = ((count <= m) & (now.age >= FIRST)).nonzero()[:, 0]
+    holding, count, z = holding[tried], count[tried], now.z[tried]
+    point, row = holding.nonzero(as_tuple=True)
+    place = torch.arange(len(point), device=z.device) - (count.cumsum(0) - count)[point]
+    held = torch.full_like(z, -1, dtype=torch.long)
+    held[point, place] = row
+    face = _Face.of(held, p, z)
+    bound = limits[held.clamp(min=0)] * (held >= 0)
+    push = face.multipliers(face.along(z) - bound)
+    a = z - face.pull(push)
+    again = face.multipliers(face.along(a) - bound)
+    push, a = push + again, a - face.pull(again)
+    size = torch.linalg.vector_norm(z, dim=-1).clamp(min=1) * CERTAIN
+    beyond = (torch.mm(a, rows.mT) - limits).amax(-1)
+    sure = ((beyond <= size) & (push.amin(-1) >= -size)).nonzero()[:, 0]
+    return tried[sure], a[sure], held[sure]
