@@ -47,6 +47,7 @@ class Comparison:
         notes: What a reader of the numbers should know.
         tensors: Label -> name -> final weights and buffers `(seeds, *shape)`.
         task: The task, or None after loading without one.
+        tasks: Label -> task, of the strategies that came by `beside` from a comparison on another.
 
     Example:
         >>> import shapekeeper as sk
@@ -67,6 +68,7 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
     tensors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     task: Task | None = None
+    tasks: Mapping[str, Task | None] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """What was compared."""
@@ -172,13 +174,14 @@ class Comparison:
                 a model of its own that is not at hand.
         """
         strategy = self.strategies[self._known(label)]
-        if self.task is None:
+        task = self.tasks.get(label, self.task)
+        if task is None:
             raise ComparisonError(
                 "Wanted a task to build the models from, got none; load with "
                 "Comparison.load(folder, task=...)."
             )
         stage = strategy.stages()[-1]
-        task = replace(self.task, model=stage.model) if stage.model else self.task
+        task = replace(task, model=stage.model) if stage.model else task
         return [
             self._model(task, stage.strategy, seed, {k: v[i] for k, v in tensors.items()})
             for tensors in [self.tensors[label]]
@@ -203,6 +206,60 @@ class Comparison:
             if name in modules:
                 modules[name].register_forward_hook(_Treated(strategy, c))
         return model
+
+    def beside(self, others: Mapping[str, "Comparison"]) -> "Comparison":
+        """One table of several comparisons, for rivals that are no strategies.
+
+        Other training data, or another model, make another task. Trained for the same seeds and
+        steps and judged by the same test data, its rows may stand beside these.
+
+        Args:
+            others: Name -> comparison. One with a single strategy is labelled by the name, the
+                strategies of another by name and label.
+
+        Returns:
+            A comparison of all of them, this one's strategies first.
+
+        Raises:
+            ComparisonError: If seeds, steps or metric differ, or two labels are alike.
+
+        Example:
+            >>> import shapekeeper as sk
+            >>> one, other = (
+            ...     sk.compare(sk.tasks.pencil(), [strategy], seeds=2, steps=10)
+            ...     for strategy in (sk.Projection(), sk.Unconstrained())
+            ... )
+            >>> list(one.beside({"another task": other}).strategies)
+            ['Projection', 'another task']
+        """
+        frames, strategies = [self.frame], dict(self.strategies)
+        tensors, tasks, notes = dict(self.tensors), dict(self.tasks), list(self.notes)
+        for name, other in others.items():
+            self._refuse_unlike(name, other)
+            single = len(other.strategies) == 1
+            called = {label: name if single else f"{name}: {label}" for label in other.strategies}
+            if twice := [label for label in called.values() if label in strategies]:
+                raise ComparisonError(
+                    f"Two strategies are called {twice[0]!r}; wanted other names."
+                )
+            frames.append(other.frame.assign(strategy=other.frame["strategy"].replace(called)))
+            for label, new in called.items():
+                strategies[new] = other.strategies[label]
+                tensors[new] = other.tensors.get(label, {})
+                tasks[new] = other.tasks.get(label, other.task)
+            notes += [f"{name}: {note}" for note in other.notes]
+        frame = pd.concat(frames, ignore_index=True)
+        together = {"strategies": strategies, "tensors": tensors, "tasks": tasks, "notes": notes}
+        return replace(self, frame=frame, **together)
+
+    def _refuse_unlike(self, name: str, other: "Comparison") -> None:
+        for what in ("seeds", "steps", "metric_name", "better"):
+            mine, theirs = getattr(self, what), getattr(other, what)
+            if mine != theirs:
+                raise ComparisonError(
+                    f"Wanted the same {what} as here, {mine!r}, got {theirs!r} from {name!r}: rows "
+                    "beside each other are compared seed by seed."
+                )
 
     def save(self, folder: str | Path) -> Path:
         """Write tables, settings and final weights.
