@@ -156,7 +156,7 @@ class TestDrawing:
             "Wanted 0 <= low < high <= 1 (Nyquist) for the stop band (0.5, 0.4), got 0.5 and 0.4.",
             "Wanted kind 'pass' or 'stop' of a band, got 'pas'.",
             "Wanted 0 <= low < high <= 1 (Nyquist) for the pass band (0.0, 2.0), got 0 and 2.",
-            "Wanted ripple above 0 dB for the pass band (0.0, 2.0), got 0.",
+            "Wanted ripple above 0 dB and up to 200 for the pass band (0.0, 2.0), got 0.",
         ):
             assert words in str(caught.value)
 
@@ -172,6 +172,7 @@ class TestDrawing:
             (lambda: FilterShape([("stop", 0.5, 1)]),
              r"Wanted a band \(kind, low, high, decibels\)"),
             (lambda: FilterShape.lowpass(0.2, float("nan")), "Wanted three finite numbers"),
+            (lambda: FilterShape.bandlimited(0.5, attenuation_db=300), "and up to 200 for the stop"),
             (lambda: FilterShape.bandlimited((0, 1)), "leave only silence"),
             (lambda: FilterShape([("stop", 0.5, 1, 40)], gain="unit"), "has no gain to hold"),
             (lambda: FilterShape([("pass", 0, 0.2, 1)], dimensions=2),

@@ -1,11 +1,12 @@
 """The value of one layer under a strategy."""
 
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from shapekeeper.constraints import Constraint
+from shapekeeper.constraints import Constraint, ConstraintError
 
 from .errors import HoldError
 from .schedule import Schedule
@@ -49,8 +50,9 @@ class HeldOutput:
         # What a constraint computes once must be there before torch.compile looks at it.
         c = self.constraint
         example = torch.zeros(1, *(c.shape or [1] * c.event_dims))
-        for part in self.schedule.parts:
-            c.violation(part.strategy.output(c, example))
+        with suppress(ConstraintError):  # of kernels the size is known with the first value only
+            for part in self.schedule.parts:
+                c.violation(part.strategy.output(c, example))
 
     def turn_over(self) -> None:
         """The weights have moved: what they passed on before is history."""

@@ -11,6 +11,9 @@ import numpy as np
 __all__ = ["Band", "Piece", "Point", "drawing_problems", "folded", "pieces_of"]
 
 
+DEEPEST = 200  # dB; double precision ends at 300
+
+
 class Band(NamedTuple):
     """A stretch of frequencies and what a filter does there.
 
@@ -205,9 +208,11 @@ def _band_problems(band: Band, nyquist: float, unit: str) -> list[str]:
             f"Wanted 0 <= low < high <= {nyquist:g} ({unit}) for {name}, got {band.low:g} and "
             f"{band.high:g}."
         )
-    if band.decibels <= 0:
+    if not 0 < band.decibels <= DEEPEST:
         word = "ripple" if band.kind == "pass" else "attenuation"
-        problems.append(f"Wanted {word} above 0 dB for {name}, got {band.decibels:g}.")
+        problems.append(
+            f"Wanted {word} above 0 dB and up to {DEEPEST} for {name}, got {band.decibels:g}."
+        )
     return problems
 
 
