@@ -14,10 +14,11 @@ from .template import Template
 
 __all__ = ["Fit", "free_phase", "nearest_miss", "reach", "read", "spread"]
 
-ASKED = 2  # frequencies for each half tap that a first program asks
+ASKED = 1  # frequencies for each half tap that a first program asks, and in a band
 READ = 16  # and those at which its answer is read
 ROUNDS = 12
 CLOSE = 3e-4  # the largest miss that is left, in shares of what is allowed; the scale errs less
+LARGEST = 100.0  # times the gain: coordinates beyond it would be undone by rounding in a layer
 PLENTY = 0.05  # a scale that is not improved on: there are many answers, none of them stable
 
 
@@ -46,18 +47,20 @@ class Stretch:
     demand: Callable[[np.ndarray], Demand]
 
 
-class End(NamedTuple):
-    """When a search may end before it has the smallest scale.
+class Search(NamedTuple):
+    """When a search may end before it has the smallest scale, and where it looks.
 
     Attributes:
         enough: As soon as it is known whether the scale is at most this; None: never.
         least: A scale that is not improved on.
         almost: The largest miss that is left there; it is added to the scale.
+        largest: A bound of the coordinates, in units of the largest wanted gain.
     """
 
     enough: float | None = None
     least: float = PLENTY
     almost: float = CLOSE
+    largest: float = LARGEST
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,11 @@ def nearest_miss(pieces: Sequence[Piece], taps: int, gain: str, enough: float | 
         middle, radius = piece.at(frequencies)
         return Demand(middle, middle, radius, 0 * radius)
 
-    # A free gain is the mean of A, and bands are not centered on it.
-    aside = [(p.middle[0] - p.aim[0]) / p.radius[0] for p in pieces] if gain == "free" else [0.0]
-    end = End(enough, PLENTY + max(aside), almost=0.5)
-    return _symmetric(pieces, demand, taps, gain, end)
+    # A free gain is the mean of A, and bands are not centered on it: no scale is below `aside`.
+    aside = max((p.middle[0] - p.aim[0]) / p.radius[0] for p in pieces) if gain == "free" else 0.0
+    spare = PLENTY * (1 - aside)
+    search = Search(enough, aside + spare, almost=spare / (aside + spare))
+    return _symmetric(pieces, demand, taps, gain, search)
 
 
 def reach(pieces: Sequence[Piece], taps: int, gain: str, level: float) -> Fit:
@@ -123,7 +127,7 @@ def reach(pieces: Sequence[Piece], taps: int, gain: str, level: float) -> Fit:
             return Demand(middle, middle, level * radius, 0 * radius)
         return Demand(middle - radius, middle + radius, 0 * radius, radius)
 
-    fit = _symmetric(pieces, demand, taps, gain, End())
+    fit = _symmetric(pieces, demand, taps, gain, Search())
     return Fit(level * fit.scale, fit.coordinates)
 
 
@@ -142,7 +146,7 @@ def free_phase(pieces: Sequence[Piece], taps: int, gain: str, level: float) -> f
         level: The scale that symmetric kernels reach.
 
     Returns:
-        The smallest scale of the stop bands' gain; infinite if the program fails.
+        The smallest scale of the stop bands' gain.
     """
     quiet = level**2 * min(piece.radius[0] for piece in pieces if piece.stops) ** 2
 
@@ -157,8 +161,8 @@ def free_phase(pieces: Sequence[Piece], taps: int, gain: str, level: float) -> f
         return Demand(low, high, none, high - low)
 
     everywhere = Stretch(0.0, 1.0, partial(demand, None))
-    fit = _symmetric(pieces, demand, 2 * taps - 1, gain, End(least=1e-3), everywhere)
-    return level * float(np.sqrt(fit.scale))
+    fit = _symmetric(pieces, demand, 2 * taps - 1, gain, Search(least=1e-3), everywhere)
+    return level * min(1.0, float(np.sqrt(fit.scale)))  # those of phase 0 are among them
 
 
 def read(
@@ -180,22 +184,19 @@ def read(
     return max(map(float, stops), default=None), max(map(float, off), default=None)
 
 
-def spread(low: float, high: float, density: float) -> np.ndarray:
-    """Chebyshev nodes in cos(pi f) over an interval, both ends included, `(F,)`.
+def spread(low: float, high: float, count: float) -> np.ndarray:
+    """Chebyshev nodes in cos(pi f) over an interval, both ends included, `(count + 1,)`.
 
-    On them a response is a trigonometric polynomial in the node's number, sampled evenly.
+    In the number of a node a response is a trigonometric polynomial of its own degree, however
+    narrow the interval: with room beside it, it may turn as often within as all over.
 
     Args:
         low: First frequency, 1 = Nyquist.
         high: Last frequency.
-        density: Nodes for a half turn of cos(pi f), that is for the whole range.
+        count: Of steps, rounded up; at least 4.
     """
     top, bottom = np.cos(pi * low), np.cos(pi * high)
-    fine = np.linspace(0, pi, 65)[1:-1]
-    places = (top + bottom) / 2 + (top - bottom) / 2 * np.cos(fine)
-    steepest = ((top - bottom) / 2 * np.sin(fine) / np.sqrt(1 - places**2)).max()
-    count = max(ceil(density * steepest), 4)
-    theta = np.linspace(0, pi, count + 1)
+    theta = np.linspace(0, pi, max(ceil(count), 4) + 1)
     nodes = (top + bottom) / 2 + (top - bottom) / 2 * np.cos(theta)
     return np.clip(np.arccos(np.clip(nodes, -1, 1)) / pi, low, high)
 
@@ -211,12 +212,14 @@ def _symmetric(
     demand: Callable[[Piece, np.ndarray], Demand],
     taps: int,
     gain: str,
-    end: End,
+    search: Search,
     *more: Stretch,
 ) -> Fit:
     stretches = [*(Stretch(p.low, p.high, partial(demand, p)) for p in pieces), *more]
     gamma = Template.of(pieces, taps, "free").gamma if gain == "free" else None
-    return _smallest(stretches, *_symmetric_places(taps), gamma, end)
+    loudest = max(max(piece.middle) for piece in pieces)
+    search = search._replace(largest=search.largest * loudest)
+    return _smallest(stretches, *_symmetric_places(taps), gamma, search)
 
 
 def _smallest(
@@ -224,7 +227,7 @@ def _smallest(
     places: np.ndarray,
     weights: np.ndarray,
     gamma: np.ndarray | None,
-    end: End,
+    search: Search,
 ) -> Fit:
     """The smallest scale over all frequencies, by adding those at which a program missed most.
 
@@ -240,19 +243,23 @@ def _smallest(
     asked = [spread(s.low, s.high, ASKED * degree) for s in stretches]
     dense = [spread(s.low, s.high, READ * degree) for s in stretches]
     seen = [waves(frequencies) for frequencies in dense]
+    known = Fit(inf, np.zeros(len(places)))  # a kernel and what it really does
     for _ in range(ROUNDS):
         rows = [_rows(s, f, waves(f)) for s, f in zip(stretches, asked, strict=True)]
-        fit = _program(*map(np.concatenate, zip(*rows, strict=True)), gamma, end.least)
-        if not np.isfinite(fit.scale) or (end.enough is not None and fit.scale > end.enough):
+        fit = _program(*map(np.concatenate, zip(*rows, strict=True)), gamma, search)
+        if not np.isfinite(fit.scale):
+            return known
+        if search.enough is not None and fit.scale > search.enough:
             return fit
         found = [
             _peaks(s, f, x @ fit.coordinates, fit, waves)
             for s, f, x in zip(stretches, dense, seen, strict=True)
         ]
         worst = max(miss for _, miss in found)
-        if fit.scale <= end.least and worst <= end.almost:
-            return Fit(fit.scale * (1 + max(worst, 0.0)), fit.coordinates)
-        if worst <= CLOSE or (end.enough is not None and fit.scale * (1 + worst) <= end.enough):
+        known = Fit(fit.scale * (1 + max(worst, 0.0)), fit.coordinates)
+        if fit.scale <= search.least and worst <= search.almost:
+            return known
+        if worst <= CLOSE or (search.enough is not None and known.scale <= search.enough):
             break
         asked = [np.concatenate([f, peaks]) for f, (peaks, _) in zip(asked, found, strict=True)]
     return fit
@@ -270,21 +277,22 @@ def _rows(
     return rows[asks], sides[asks]
 
 
-def _program(rows: np.ndarray, sides: np.ndarray, gamma: np.ndarray | None, least: float) -> Fit:
-    count = rows.shape[1]
-    found = linprog(
-        np.eye(count)[-1],
-        A_ub=rows,
-        b_ub=sides,
-        A_eq=None if gamma is None else np.append(gamma, 0.0)[None],
-        b_eq=None if gamma is None else [1.0],
-        bounds=[(None, None)] * (count - 1) + [(least, None)],
-        method="highs-ds",
-        options={"presolve": False},  # it takes longer, and calls some of these infeasible
-    )
-    if found.x is None:
-        return Fit(inf, np.zeros(count - 1))
-    return Fit(float(found.x[-1]), found.x[:-1])
+def _program(rows: np.ndarray, sides: np.ndarray, gamma: np.ndarray | None, search: Search) -> Fit:
+    count = rows.shape[1] - 1
+    for presolve in (False, True):  # it takes longer; either may fail where the other does not
+        found = linprog(
+            np.append(np.zeros(count), 1.0),
+            A_ub=rows,
+            b_ub=sides,
+            A_eq=None if gamma is None else np.append(gamma, 0.0)[None],
+            b_eq=None if gamma is None else [1.0],
+            bounds=[(-search.largest, search.largest)] * count + [(search.least, None)],
+            method="highs-ds",
+            options={"presolve": presolve},
+        )
+        if found.x is not None:
+            return Fit(float(found.x[-1]), found.x[:-1])
+    return Fit(inf, np.zeros(count))
 
 
 def _peaks(

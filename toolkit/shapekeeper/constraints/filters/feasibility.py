@@ -46,7 +46,8 @@ class Feasibility:
         sizes: Of the kernel: its taps, or rows and columns.
         scale: The smallest multiple of all tolerances that some symmetric kernel meets, over all
             frequencies. Of stop bands alone, that of the quietest kernel. For a template it is not
-            followed below 0.05, or about 0.1 with a free gain; the kernel is one of many there.
+            followed below 0.05, or about 0.1 with a free gain, the kernel being one of many there;
+            and kernels louder than 100 times their gain do not count.
         freedom: How many numbers are free in a kernel: dimensions of the subspace, or half the
             taps of a symmetric kernel.
         kernel: The one that meets this multiple, of gain 1; in the shape of `sizes`.

@@ -106,7 +106,8 @@ def _sampled(piece: Piece, sizes: tuple[int, ...]) -> tuple[np.ndarray, ...]:
         x, y = ring_grid(piece.low, piece.high, max(sizes))
         # The corners of the square lie beyond Nyquist and belong to its ring.
         return np.hypot(x, y).clip(piece.low, piece.high), *plane_waves(x, y, sizes)
-    count = max(2 * PER_TAP, round(PER_TAP * sizes[0] * (piece.high - piece.low)) + 1)
+    width = max(piece.high - piece.low, 0.25)  # within a narrow band a response turns as fast
+    count = max(2 * PER_TAP, round(PER_TAP * sizes[0] * width) + 1)
     frequencies = np.linspace(piece.low, piece.high, count)
     return frequencies, *waves(frequencies, sizes[0])
 

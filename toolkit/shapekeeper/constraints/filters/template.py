@@ -13,7 +13,10 @@ from .responses import waves
 __all__ = ["Template"]
 
 OVER = 8  # grid points for each half tap, at the least
-NARROW = 0.5  # the share of them that the narrowest band gets
+# The share of them that the narrowest band gets. Where much is free a response may be loud there,
+# and turns as fast within a band as its degree allows; elsewhere the neighbors hold it.
+NARROW, ALONE = 0.5, 1.0
+COVERED = 0.75  # of all frequencies: then bands have neighbors
 BENT = 2  # times as many where the target is not level
 
 
@@ -65,7 +68,9 @@ class Template:
             over: Grid points for each half tap.
         """
         basis = symmetric_basis(taps)
-        grids = [_nodes(piece, over * taps / 2) for piece in pieces]
+        covered = sum(piece.high - piece.low for piece in pieces)
+        least = NARROW if covered >= COVERED else ALONE
+        grids = [_nodes(piece, over * taps / 2, least) for piece in pieces]
         sides = [piece.at(grid) for piece, grid in zip(pieces, grids, strict=True)]
         middle, radius = (np.concatenate(side) for side in zip(*sides, strict=True))
         gamma, tighter = _mean_gain(pieces, basis), np.cos(pi / (2 * over))
@@ -110,15 +115,17 @@ def symmetric_basis(taps: int) -> np.ndarray:
     return basis
 
 
-def _nodes(piece: Piece, density: float) -> np.ndarray:
-    """Chebyshev nodes in cos(pi f), nowhere farther apart than so many between 0 and Nyquist."""
+def _nodes(piece: Piece, density: float, least: float) -> np.ndarray:
+    """Chebyshev nodes in cos(pi f), nowhere farther apart than so many between 0 and Nyquist.
+
+    At least the share `least` of them, however narrow the piece is.
+    """
     high, low = np.cos(pi * piece.low), np.cos(pi * piece.high)
     fine = np.linspace(0, pi, 257)[1:-1]
     places = (high + low) / 2 + (high - low) / 2 * np.cos(fine)
     widest = ((high - low) / 2 * np.sin(fine) / np.sqrt(1 - places**2)).max()  # d(pi f) / d theta
-    # A narrow band is still crossed by a response of full degree that is large outside; a line
-    # that is not level adds a bend of its own.
-    share = max(widest, NARROW) * (BENT if piece.middle[0] != piece.middle[1] else 1)
+    # A line that is not level adds a bend of its own.
+    share = max(widest, least) * (BENT if piece.middle[0] != piece.middle[1] else 1)
     count = ceil(density * share) + 1
     theta = np.linspace(0, pi, count + 1)
     nodes = np.arccos(np.clip((high + low) / 2 + (high - low) / 2 * np.cos(theta), -1, 1)) / pi

@@ -200,8 +200,7 @@ def reached_free_db(shape: "FilterShape", sizes: Sizes, miss_db: float | None) -
     """As `reached_db`, of kernels of any phase; None where that is not known."""
     if shape.kind == "band-limited" or miss_db in (None, inf) or sizes[0] > FREE:
         return None
-    scale = free_phase(shape.pieces, sizes[0], shape.gain, 10 ** (miss_db / 20))
-    return 20 * log10(scale) if np.isfinite(scale) else None
+    return 20 * log10(free_phase(shape.pieces, sizes[0], shape.gain, 10 ** (miss_db / 20)))
 
 
 def _first(works: Callable[[int], bool], fails: int, most: int, guess: int) -> int | None:
