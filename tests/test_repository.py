@@ -85,7 +85,7 @@ def test_readme_holds_one_line_of_tests_and_the_push_runs_it(root, readme):
 
 
 def test_the_code_of_readme_runs_and_draws(tmp_path, readme):
-    code, _ = fenced(readme, "python")
+    code, *_ = fenced(readme, "python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
     environment = os.environ | {"MPLBACKEND": "agg"}
     ran = subprocess.run(
@@ -98,7 +98,7 @@ def test_the_code_of_readme_runs_and_draws(tmp_path, readme):
 
 
 def test_the_two_lines_of_readme_hold_zeros(readme):
-    _, code = fenced(readme, "python")
+    _, code, _ = fenced(readme, "python")
     assert len(code.splitlines()) == 2
     model = torch.nn.Sequential(OrderedDict(encoder=torch.nn.Linear(5, 3)))
     names = {"sk": sk, "torch": torch, "model": model, "A": torch.eye(3, 5)}
@@ -108,6 +108,20 @@ def test_the_two_lines_of_readme_hold_zeros(readme):
         names["optimizer"].step()
     assert torch.equal(model.encoder.weight != 0, torch.eye(3, 5) > 0)
     assert names["held"].violation() == {"encoder.weight": 0.0}
+
+
+def test_the_filter_of_readme_stays_one(readme):
+    *_, code = fenced(readme, "python")
+    assert len(code.splitlines()) == 2
+    model = torch.nn.Sequential(OrderedDict(conv1=torch.nn.Conv1d(2, 3, 31)))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    names = {"sk": sk, "model": model, "optimizer": optimizer}
+    exec(code, names)
+    for _ in range(20):
+        optimizer.zero_grad()
+        model(torch.ones(2, 2, 40)).square().sum().backward()
+        optimizer.step()
+        assert names["held"].violation()["conv1.weight"] <= 0.02
 
 
 # Pins
