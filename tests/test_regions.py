@@ -327,6 +327,8 @@ def test_every_block_holds_exactly_its_count(graph):
 def test_open_weights_are_counted_for_unfinished_graphs_too():
     assert RegionGraph([Region("a", 3), Region("b", 2)]).open_weights() == 13
     assert RegionGraph().open_weights() == RegionGraph().units == 0
+    slip = 10**200
+    assert RegionGraph([Region("a", slip, density=0.5)]).open_weights() == slip**2 // 2
 
 
 @given(region_graphs(finished=True))

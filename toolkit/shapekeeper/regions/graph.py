@@ -671,6 +671,9 @@ class RegionGraph:
 
 def open_count(weights: int, density: float) -> int:
     """How many of so many weights are open at this density: to the nearest whole, at least 1."""
+    if weights > 2**53:  # more than a float can count, as a slip in a drawing may ask
+        parts, whole = density.as_integer_ratio()
+        return weights * parts // whole
     return max(1, round(density * weights))
 
 
