@@ -7,16 +7,33 @@ axes, and each strategy has one color and one mark everywhere.
 - What was drawn: `wiring` and `matrix` of a region graph, a mask, or weights.
 - What came out: `tradeoff`, `training` and `table` of a comparison; `bars` and `lines` of anything
   with seeds.
+- What filters do: `response` of a layer against what was drawn, `response_over_time` while it was
+  trained, and the `taps` of kernels.
 - `look`: color and mark of a strategy, for plots of one's own.
 """
 
 from .cells import matrix
 from .curves import training
+from .drift import response_over_time
+from .filters import response
 from .graphs import wiring
 from .groups import bars
 from .ink import look
 from .lines import lines
 from .plane import tradeoff
 from .rows import table
+from .stems import taps
 
-__all__ = ["bars", "lines", "look", "matrix", "table", "tradeoff", "training", "wiring"]
+__all__ = [
+    "bars",
+    "lines",
+    "look",
+    "matrix",
+    "response",
+    "response_over_time",
+    "table",
+    "taps",
+    "tradeoff",
+    "training",
+    "wiring",
+]

@@ -124,6 +124,7 @@ def _title(comparison: Comparison, y: str) -> str:
         "metric": f"{name} on test data",
         "metric_held": f"{name} on test data, leak cut off",
         "seconds": "time (s)",
+        "allowed": "share that meets the constraint",
     }
     if y.startswith("violation"):
         unit = f" (unit: {comparison.unit})" if comparison.unit else ""

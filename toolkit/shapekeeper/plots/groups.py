@@ -72,9 +72,10 @@ def _series(
     for x, found, mean in zip(places, values, means, strict=True):
         spread = np.linspace(-0.2, 0.2, len(found)) * width if len(found) > 1 else [0.0]
         rim = {"markeredgecolor": ink.ink, "markerfacecolor": ink.paper, "markeredgewidth": 0.9}
-        ax.plot(x + spread, found, "o", markersize=4, zorder=3, **rim)
-        top = max(found.max(), mean, 0.0)
-        style = {"color": ink.ink, "fontsize": TINY, "ha": "center"}
-        text = {"xytext": (0, 5), "textcoords": "offset points"}
-        ax.annotate(number(mean, digits), (x, top), **text, **style)
+        ax.plot(x + spread, found, "o", markersize=4, zorder=3, clip_on=False, **rim)
+        # The number stands beyond the end of its bar, which for a negative mean is its foot.
+        end, away, va = (found.max(), 5, "bottom") if mean >= 0 else (found.min(), -5, "top")
+        style = {"color": ink.ink, "fontsize": TINY, "ha": "center", "va": va}
+        text = {"xytext": (0, away), "textcoords": "offset points"}
+        ax.annotate(number(mean, digits), (x, end), **text, **style)
     ax.margins(y=0.12)

@@ -38,6 +38,7 @@ STRATEGIES = {
 }
 # Members of a sweep share color and mark and differ by dash (in line widths).
 DASHES = ((0, (4, 2.4)), "-", (0, (1.2, 2)), (0, (6, 2, 1.2, 2)))
+MARKS = "osD^vPX"
 SMALL, TINY = 9.0, 8.0  # Points.
 
 
@@ -188,6 +189,13 @@ def look(strategy: Strategy, ax: Axes | None = None, *, filled: bool | None = No
         "markeredgecolor": color,
         "markeredgewidth": 2.2 if marker == "x" else 1.5,
     }
+
+
+def nth_look(ax: Axes, k: int) -> dict[str, Any]:
+    """A color and a mark for the k-th line that has none."""
+    ink = Ink.of(ax)
+    color = (ink.ink, ink.source, ink.soft, ink.sink)[k % 4]
+    return {"color": color, "marker": MARKS[k % len(MARKS)]}
 
 
 def axes(ax: Axes | None, width: float, height: float) -> Axes:

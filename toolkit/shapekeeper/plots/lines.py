@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from .ink import DASHES, Ink, axes, caption, nudged, plain, title_axes
+from .ink import DASHES, axes, caption, nth_look, nudged, plain, title_axes
 from .labels import EndLabels
 from .zero import zero_log
 
 __all__ = ["lines"]
 
 LANE = 5.0  # Between lines that are 0 throughout, in points.
-MARKS = "osD^vPX"
 
 
 def lines(
@@ -65,7 +64,7 @@ def lines(
     ax.set_xlim(0, max(values.shape[1] for values in found.values()))
     ends = EndLabels(ax)
     for k, (name, values) in enumerate(found.items()):
-        style = (looks or {}).get(name) or _look(ax, k)
+        style = (looks or {}).get(name) or nth_look(ax, k)
         side = 0.0 if values.any() else -LANE * flat[k]
         _draw(ax, values, name, style, DASHES[(k + 1) % len(DASHES)], side, ends)
         if name in guesses:
@@ -92,13 +91,6 @@ def _check(found: Mapping[str, np.ndarray], guesses: Mapping[str, float]) -> Non
                 f"Wanted finite numbers from 0 up, (steps,) or (seeds, steps), for {name!r}; got "
                 f"shape {values.shape}, smallest {values.min() if values.size else 'none'}."
             )
-
-
-def _look(ax: Axes, k: int) -> dict[str, Any]:
-    """A color and a mark for the k-th line that has none."""
-    ink = Ink.of(ax)
-    color = (ink.ink, ink.source, ink.soft, ink.sink)[k % 4]
-    return {"color": color, "marker": MARKS[k % len(MARKS)]}
 
 
 def _draw(

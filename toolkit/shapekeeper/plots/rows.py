@@ -82,7 +82,9 @@ def table(comparison: Comparison, ax: Axes | None = None, reference: str | None 
     seeds = len(comparison.seeds)
     means = f"Means of {seeds} seeds." if seeds > 1 else "One seed: no interval."
     held = "Held: the same networks after the constraint was enforced exactly, not retrained."
-    caption(ax, f"{means} {held}", "To the right of the line is better; an arrow is off the scale.")
+    unit = f" Unit of the violation: {comparison.unit}." if comparison.unit else ""
+    right = "To the right of the line is better; an arrow is off the scale."
+    caption(ax, f"{means} {held}", f"{right}{unit}")
     return ax
 
 
