@@ -15,6 +15,7 @@ from shapekeeper.course import (  # they register their checks
     notebook_00,  # noqa: F401
     notebook_01,  # noqa: F401
     notebook_02,  # noqa: F401
+    notebook_03,  # noqa: F401
     notebook_08,  # noqa: F401
 )
 from shapekeeper.course.accidents import ACCIDENTS, accidents

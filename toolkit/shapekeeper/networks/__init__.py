@@ -2,11 +2,21 @@
 
 - From a region graph to a network, dense or with the open blocks alone: `compile_network`,
   `RegionNetwork`, `Plan`.
-- A layer for networks of one's own: `MaskedLinear`.
+- Layers for networks of one's own: `MaskedLinear`, `SincConv1d`
+  (its kernels are `SincKernels`, and `widest_sinc` is a fixed one).
 """
 
 from shapekeeper.networks.masked_linear import MaskedLinear
 from shapekeeper.networks.network import RegionNetwork, compile_network
 from shapekeeper.networks.plan import Plan
+from shapekeeper.networks.sinc_conv import SincConv1d, SincKernels, widest_sinc
 
-__all__ = ["MaskedLinear", "Plan", "RegionNetwork", "compile_network"]
+__all__ = [
+    "MaskedLinear",
+    "Plan",
+    "RegionNetwork",
+    "SincConv1d",
+    "SincKernels",
+    "compile_network",
+    "widest_sinc",
+]

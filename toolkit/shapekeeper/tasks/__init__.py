@@ -1,6 +1,14 @@
 """Tasks: data with a known answer, and data that is real. Each function returns a `Task`."""
 
+from .bands import band_noise, band_tone, power_share
 from .digits import banded_brain, digit_images, digits
+from .filtered import (
+    FilteredNetwork,
+    augmented,
+    prefiltered_model,
+    short_model,
+    with_sinc,
+)
 from .genes import (
     ExpressionNetwork,
     PlantedRegulators,
@@ -15,21 +23,28 @@ from .genes import (
 from .pencil import PencilAnswer, pencil, pencil_answer
 from .regulators import RegulatoryNetwork, read_regulators, regulator_penalty
 from .senses import eye_and_ear, senses, senses_best, senses_trials
+from .shapes import shape_templates, shapes
 from .task import Data, Task, TaskError, accuracy, batch_indices
+from .tones import both_bands, shortcut, tones, tones_best
 from .two_digits import left_accuracy, right_accuracy, two_digits, two_halves
 
 __all__ = [
     "Data",
     "ExpressionNetwork",
+    "FilteredNetwork",
     "PencilAnswer",
     "PlantedRegulators",
     "RegulatoryNetwork",
     "Task",
     "TaskError",
     "accuracy",
+    "augmented",
+    "band_noise",
+    "band_tone",
     "banded_brain",
     "batch_indices",
     "best_cutoff",
+    "both_bands",
     "digit_images",
     "digits",
     "eye_and_ear",
@@ -39,6 +54,8 @@ __all__ = [
     "pencil",
     "pencil_answer",
     "planted_regulators",
+    "power_share",
+    "prefiltered_model",
     "read_regulators",
     "regulator_penalty",
     "regulator_scores",
@@ -47,7 +64,14 @@ __all__ = [
     "senses",
     "senses_best",
     "senses_trials",
+    "shape_templates",
+    "shapes",
     "share_right",
+    "short_model",
+    "shortcut",
+    "tones",
+    "tones_best",
     "two_digits",
     "two_halves",
+    "with_sinc",
 ]
