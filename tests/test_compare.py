@@ -785,6 +785,53 @@ def test_data_may_depend_on_the_seed():
         torch.testing.assert_close(model.last.weight, wanted.last.weight, rtol=0, atol=1e-9)
 
 
+class TestBeside:
+    """Rivals that are other tasks, in one table."""
+
+    def outputs_bound(self) -> sk.Task:
+        return task(constraints={"hidden": sk.Box(0.0, 0.5)})
+
+    def test_rows_weights_and_promises_come_along(self, tmp_path):
+        here = sk.compare(task(), [sk.Unconstrained(), sk.Projection()], seeds=2, steps=5)
+        other = sk.compare(self.outputs_bound(), [sk.Projection()], seeds=2, steps=5)
+        table = here.beside({"range": other})
+        assert list(table.strategies) == ["Unconstrained", "Projection", "range"]
+        pd.testing.assert_frame_equal(
+            table.final().loc["range"].dropna(axis=1),
+            other.final().loc["Projection"],
+            check_like=True,
+        )
+        assert table.holds("range") == other.holds("Projection") == "always"
+        assert table.holds("Unconstrained") == "no promise"
+        for mine, theirs in zip(table.models("range"), other.models("Projection"), strict=True):
+            x = points().test[0]
+            assert torch.equal(mine(x), theirs(x))
+        again = sk.Comparison.load(table.save(tmp_path / "table"), task())
+        assert again.holds("range") == "always"
+        assert list(here.strategies) == ["Unconstrained", "Projection"]  # as it was
+
+    def test_several_strategies_keep_their_labels_below_the_name(self):
+        here = sk.compare(task(), [sk.Projection()], seeds=2, steps=5)
+        other = sk.compare(self.outputs_bound(), [sk.Freeze(), sk.Projection()], seeds=2, steps=5)
+        labels = list(here.beside({"range": other}).strategies)
+        assert labels == ["Projection", "range: Freeze", "range: Projection"]
+
+    @pytest.mark.parametrize(
+        ("changes", "name", "words"),
+        [
+            ({"seeds": 3}, "other", r"Wanted the same seeds as here, \[0, 1\], got \[0, 1, 2\]"),
+            ({"steps": 6}, "other", "Wanted the same steps as here, 5, got 6 from 'other'"),
+            ({}, "Projection", "Two strategies are called 'Projection'; wanted other names"),
+        ],
+    )
+    def test_what_can_not_stand_beside(self, changes, name, words):
+        usual = {"seeds": 2, "steps": 5}
+        here = sk.compare(task(), [sk.Projection()], **usual)
+        other = sk.compare(task(), [sk.Projection()], **{**usual, **changes})
+        with pytest.raises(sk.ComparisonError, match=words):
+            here.beside({name: other})
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_cuda_equals_cpu():
     strategies = [sk.Penalty(1.0), sk.Projection(), sk.Reparametrization()]

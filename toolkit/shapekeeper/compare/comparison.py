@@ -1,7 +1,7 @@
 """The result of a comparison: one tidy table, and the networks behind it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -48,6 +48,7 @@ class Comparison:
         tensors: Label -> name -> final weights and buffers `(seeds, *shape)`.
         task: The task, or None after loading without one.
         tasks: Label -> task, of the strategies that came by `beside` from a comparison on another.
+        outputs_of: Label -> names of layers whose values are bound, of these strategies.
 
     Example:
         >>> import shapekeeper as sk
@@ -69,6 +70,7 @@ class Comparison:
     tensors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     task: Task | None = None
     tasks: Mapping[str, Task | None] = field(default_factory=dict)
+    outputs_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """What was compared."""
@@ -141,7 +143,7 @@ class Comparison:
         """
         stages = self.strategies[self._known(label)].stages()
         begins = [0, *stage_ends(stages, self.steps)]
-        promised = [self._promises(stage.strategy) for stage in stages]
+        promised = [self._promises(label, stage.strategy) for stage in stages]
         if not promised[-1]:
             return "no promise"
         first = len(promised) - next(
@@ -149,15 +151,14 @@ class Comparison:
         )
         return f"from step {begins[first]}" if first else "always"
 
-    def _promises(self, strategy: Strategy) -> bool:
-        asked = {strategy.output_guarantee} if self.on_outputs else set()
-        if not self.on_outputs or len(self.on_outputs) < self._bound:
+    def _promises(self, label: str, strategy: Strategy) -> bool:
+        outputs = self.outputs_of.get(label, self.on_outputs)
+        rows = self.frame[self.frame["strategy"] == label].dropna(axis=1, how="all")
+        bound = sum(name.startswith("violation:") for name in rows.columns)
+        asked = {strategy.output_guarantee} if outputs else set()
+        if not outputs or len(outputs) < bound:
             asked.add(strategy.guarantee)
         return asked == {"structural"}
-
-    @property
-    def _bound(self) -> int:
-        return sum(name.startswith("violation:") for name in self.frame.columns)
 
     def models(self, label: str) -> list[nn.Module]:
         """The trained networks of a strategy.
@@ -234,6 +235,7 @@ class Comparison:
         """
         frames, strategies = [self.frame], dict(self.strategies)
         tensors, tasks, notes = dict(self.tensors), dict(self.tasks), list(self.notes)
+        outputs_of = dict(self.outputs_of)
         for name, other in others.items():
             self._refuse_unlike(name, other)
             single = len(other.strategies) == 1
@@ -247,10 +249,11 @@ class Comparison:
                 strategies[new] = other.strategies[label]
                 tensors[new] = other.tensors.get(label, {})
                 tasks[new] = other.tasks.get(label, other.task)
+                outputs_of[new] = other.outputs_of.get(label, other.on_outputs)
             notes += [f"{name}: {note}" for note in other.notes]
         frame = pd.concat(frames, ignore_index=True)
         together = {"strategies": strategies, "tensors": tensors, "tasks": tasks, "notes": notes}
-        return replace(self, frame=frame, **together)
+        return replace(self, frame=frame, outputs_of=outputs_of, **together)
 
     def _refuse_unlike(self, name: str, other: "Comparison") -> None:
         for what in ("seeds", "steps", "metric_name", "better"):
@@ -337,6 +340,7 @@ _SETTINGS = (
     "better",
     "unit",
     "on_outputs",
+    "outputs_of",
     "notes",
 )
 
