@@ -219,8 +219,9 @@ class Penalty(Strategy):
         strength: Price of one unit of squared (or absolute) residual, from 0 up; a list is a sweep.
         norm: `"squared"` or `"absolute"`.
         growth: Factor on the strength of a squared penalty after each step that leaves the weight
-            not allowed, so that in the end it is, up to 10 000 times the strength; each run by
-            itself. A list is a sweep.
+            not allowed, up to 10 000 times the strength; each run by itself. What is priced then
+            is a set a little inside, where the constraint knows one (`Constraint.inside`). A list
+            is a sweep.
 
     Raises:
         StrategyError: If a strength is negative or not finite, the norm is neither, or growth is
@@ -274,8 +275,11 @@ class Penalty(Strategy):
 
     def price(self, c: Constraint, value: Tensor, memory: Memory) -> Tensor | float:
         """The squared penalty; the absolute one is paid after the step, in `repair`."""
-        strength: Any = memory.get("strength", self.strength)
-        return strength * _per_run(c.penalty(value)) if self.norm == "squared" else 0.0
+        if self.norm == "absolute":
+            return 0.0
+        if self.growth > 1:
+            return memory["strength"] * _per_run(c.inside().penalty(value))
+        return self.strength * _per_run(c.penalty(value))
 
     def output_price(self, c: Constraint, value: Tensor) -> Tensor | float:
         """The penalty on the value of a layer, squared or absolute."""

@@ -151,6 +151,13 @@ class Constraint(ABC):
         equal, at_most = self.residual(x)
         return equal.square().sum(-1) + at_most.clamp(min=0).square().sum(-1)
 
+    def inside(self) -> "Constraint":
+        """A set a little inside this one, where there is any, for prices that are to end in it.
+
+        A price pulls up to the boundary of its set, and the noise of training carries beyond.
+        """
+        return self
+
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper end of each entry of a separable set, infinite where there is none.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import anywidget
-from traitlets import Dict, List, Unicode, observe
+from traitlets import Dict, List, Unicode
 
 __all__ = ["DrawingWidget", "Message", "Widget", "source"]
 
@@ -28,6 +28,15 @@ def source(*names: str) -> str:
     return "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)
 
 
+class Beginning(NamedTuple):
+    """What was when a gesture began."""
+
+    gesture: str
+    state: Mapping[str, Any]
+    past: tuple[Any, ...]
+    future: tuple[Any, ...]
+
+
 class Widget(anywidget.AnyWidget):
     """A widget that leaves nothing behind."""
 
@@ -44,26 +53,36 @@ class DrawingWidget(Widget):
 
     The browser proposes edits. A malformed one is put back, with a message; an unfinished one is
     kept, and what is missing is listed. History is kept here, so that all views of the widget
-    undo together, and edits made in Python can be undone as well.
+    undo together, and edits made in Python can be undone as well. Moves of one gesture, which
+    come with its name, are one edit.
 
     Attributes:
+        kept: Names of the traits that history brings back; the first is what the browser edits.
         selected: Keys of what is selected in the drawing.
         messages: What is shown in the status strip, the worst first.
     """
 
+    kept: ClassVar[tuple[str, ...]] = ("value",)
+    value: Any
+
     selected = List(Unicode()).tag(sync=True)
     messages = List(Dict()).tag(sync=True)
     facts = Dict().tag(sync=True)  # what Python computes for the drawing
-    command = Dict().tag(sync=True)  # what the browser asks for: {"do", "id", …}
+    command = Dict().tag(sync=True)  # what the browser asks for: {"do", "id", "gesture", …}
 
     def __init__(self, **traits: Any):
         self._past: deque[tuple[Any, str]] = deque(maxlen=HISTORY)
         self._future: deque[tuple[Any, str]] = deque(maxlen=HISTORY)
         self._recording = False
+        self._from_browser = False  # whether a message of the browser is being answered
+        self._gesture = ""  # whose moves arrive now
+        self._begun: Beginning | None = None
         self._answered = ""
         self._spoken = {"id": 0, "text": "", "refused": False}
         self._refused: list[Message] = []
         self._remark: Message | None = None
+        self._last: dict[str, Any] = {}  # what history keeps, as of the last report
+        self.observe(self._take, self.kept[0])
         super().__init__(**traits)
         self._recording = True
 
@@ -78,7 +97,7 @@ class DrawingWidget(Widget):
         raise NotImplementedError
 
     def _described(self, before: Any, after: Any) -> str:
-        """What has happened between two values, in one sentence."""
+        """What has happened between two drawings, in one sentence."""
         raise NotImplementedError
 
     def _judged(self) -> list[Message]:
@@ -96,6 +115,13 @@ class DrawingWidget(Widget):
     def _picture(self) -> str:
         """The value as an SVG image."""
         raise NotImplementedError
+
+    def _settle(self) -> None:
+        """Lets everything else follow the drawing."""
+
+    def _consequence(self) -> str:
+        """What is worth hearing after an edit, beside what it was."""
+        return ""
 
     def _ask(self, command: Mapping[str, Any]) -> None:
         """Does what only this kind of widget can do."""
@@ -116,30 +142,57 @@ class DrawingWidget(Widget):
     def _step(self, here: deque, there: deque, verb: str) -> None:
         if not here:
             return
-        value, words = here.pop()
-        there.append((self.value, words))
+        state, words = here.pop()
+        there.append((self._state(), words))
+        self._begun = None
+        self._speak(f"{verb}: {words[:1].lower()}{words[1:]}")
+        self._restore(state)
+
+    def _state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.kept}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        """What history kept, the drawing last: everything else is to follow it."""
         self._recording = False
         try:
-            self._speak(f"{verb}: {words[:1].lower()}{words[1:]}")
-            self.value = value
+            for name in reversed(self.kept):
+                setattr(self, name, state[name])
         finally:
             self._recording = True
 
-    @observe("value")
     def _take(self, change: Any) -> None:
         self._refused, self._remark = [], None
+        self._settle()
         if self._recording:
-            words = self._described(change.old, change.new)
-            self._past.append((change.old, words))
-            self._future.clear()
-            self._speak(words)
+            self._record(change.new)
         self.selected = [key for key in self.selected if self._has(key)]
         self._report()
+
+    def _beginning(self) -> Beginning:
+        """What was before the gesture whose moves arrive now, or before this one edit."""
+        begun = self._begun
+        if begun is not None and self._gesture and self._gesture == begun.gesture:
+            return begun
+        return Beginning(self._gesture, self._last, tuple(self._past), tuple(self._future))
+
+    def _record(self, after: Any) -> None:
+        """Notes what was before. A gesture that ends where it began leaves no trace."""
+        self._begun = begun = self._beginning()
+        before = begun.state[self.kept[0]]
+        words = self._described(before, after)
+        self._past, self._future = deque(begun.past, HISTORY), deque(begun.future, HISTORY)
+        if before == after:
+            self._restore(begun.state)
+        else:
+            self._past.append((begun.state, words))
+            self._future.clear()
+        self._speak(f"{words} {self._consequence()}".strip())
 
     def _speak(self, text: str, refused: bool = False) -> None:
         self._spoken = {"id": self._spoken["id"] + 1, "text": text, "refused": refused}
 
     def _report(self) -> None:
+        self._last = self._state()
         remark = [self._remark] if self._remark else []
         self.messages = [*self._refused, *remark, *self._judged()]
         self.facts = {
@@ -160,19 +213,29 @@ class DrawingWidget(Widget):
 
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
         """Takes one message from the browser; a malformed value is put back where it came from."""
-        state = dict(sync_data)
-        command, before = state.pop("command", None), self.value
-        with self.hold_sync():
-            refused = self._refusals(state["value"]) if "value" in state else []
-            if refused:
-                state = {k: v for k, v in state.items() if k not in ("value", "selected")}
-                self.send_state(["value", "selected"])
-            super().set_state(state)
-            if isinstance(command, Mapping):
-                self._answer(command, refused, before)
+        state, drawn = dict(sync_data), self.kept[0]
+        command, before = state.pop("command", None), getattr(self, drawn)
+        if isinstance(command, Mapping):
+            self._gesture = str(command.get("gesture") or "")
+            self._answered = str(command.get("id", ""))
+        self._from_browser = True
+        try:
+            with self.hold_sync():
+                refused = self._refusals(state[drawn]) if drawn in state else []
+                if refused:
+                    state = {k: v for k, v in state.items() if k not in (drawn, "selected")}
+                    self.send_state([drawn, "selected"])
+                super().set_state(state)
+                if isinstance(command, Mapping):
+                    self._answer(command, refused, before)
+        except Exception:
+            # the browser waits for its answer before it says anything else
+            self.facts = {**self.facts, "answered": self._answered}
+            raise
+        finally:
+            self._from_browser, self._gesture = False, ""
 
     def _answer(self, command: Mapping[str, Any], refused: list[Message], before: Any) -> None:
-        self._answered = str(command.get("id", ""))
         self._refused = [{**message, "refused": self._answered} for message in refused]
         if refused:
             self._speak(f"{refused[0]['text']} {refused[0]['detail']}".strip(), refused=True)
@@ -183,7 +246,7 @@ class DrawingWidget(Widget):
             self.redo()
         else:
             self._ask(command)
-            self._remark = self._remarked(before, self.value)
+            self._remark = self._remarked(before, getattr(self, self.kept[0]))
         self._report()
 
     # Without a front end

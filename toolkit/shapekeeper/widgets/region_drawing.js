@@ -1,26 +1,8 @@
 // One view of a region graph as it is seen: map, matrix, panel and status strip.
 
-class RegionGraphDrawing {
-  constructor(model, el, talk, run) {
-    this.model = model;
-    this.talk = talk;
-    this.uid = `sk${Math.random().toString(36).slice(2, 9)}`; // ids are shared by the whole page
-    this.mode = null;
-    this.zoom = null; // until the first graph is known
-    this.bows = new Map();
-    this.dead = false; // no kernel: look, but do not touch
-    this.trial = null; // the graph as it would be if the gesture that is going on ended here
-    this.ui = {
-      active: null,
-      hover: null,
-      kept: null,
-      cell: null,
-      gesture: null,
-      editing: false,
-      open: false,
-      dismissed: null,
-    };
-    this.frame = frame({
+class RegionGraphDrawing extends DrawingView {
+  constructor(model, el, talk) {
+    super(model, el, talk, {
       testid: "region-graph-editor",
       title: "Region graph",
       keys: HELP,
@@ -28,16 +10,22 @@ class RegionGraphDrawing {
         button("add-region", { label: "Region", icon: "region", title: "New region (N)" }),
         button("add-pathway", { label: "Pathway", icon: "pathway", title: "New pathway (P)" }),
       ],
-      extra: h(
-        "span",
-        { class: "sk-switch", role: "group", "aria-label": "View" },
-        button("map", { label: "Map", title: "Draw as a map (V)" }),
-        button("matrix", { label: "Matrix", title: "Show as a matrix (V)" }),
-      ),
-      run,
+      extra: [
+        h(
+          "span",
+          { class: "sk-switch", role: "group", "aria-label": "View" },
+          button("map", { label: "Map", title: "Draw as a map (V)" }),
+          button("matrix", { label: "Matrix", title: "Show as a matrix (V)" }),
+        ),
+        plain("fit", "Fit the drawing (0)"),
+      ],
     });
+    this.mode = null;
+    this.zoom = null; // until the first graph is known
+    this.bows = new Map();
+    this.trial = null; // the graph as it would be if the gesture that is going on ended here
+    Object.assign(this.ui, { hover: null, kept: null, cell: null, editing: false });
     this.buildCanvas();
-    el.append(this.frame.root);
   }
 
   buildCanvas() {
@@ -61,54 +49,11 @@ class RegionGraphDrawing {
       fill: `url(#${this.uid}-dots)`,
     });
     this.cells = s("g", { class: "sk-cells" });
-    this.svg = s(
-      "svg",
-      {
-        "data-testid": "canvas",
-        role: "application",
-        tabindex: 0,
-        viewBox: `0 0 ${CANVAS.width} ${CANVAS.height}`,
-        "aria-describedby": `${this.uid}-first`,
-      },
-      s("defs", {}, dots),
-      this.grid,
-      this.world,
-      this.cells,
+    this.canvas(
+      [s("defs", {}, dots), this.grid, this.world, this.cells],
+      `0 0 ${CANVAS.width} ${CANVAS.height}`,
+      "Press N for a new region, P for a pathway from the selected one, question mark for all keys.",
     );
-    const first =
-      "Press N for a new region, P for a pathway from the selected one, question mark for all keys.";
-    this.frame.canvas.append(
-      this.svg,
-      h("span", { id: `${this.uid}-first`, class: "sk-voice" }, first),
-    );
-  }
-
-  later() {
-    if (this.due) return;
-    this.due = true;
-    queueMicrotask(() => {
-      this.due = false;
-      if (!this.closed) this.draw();
-    });
-  }
-
-  watchBusy() {
-    const { root } = this.frame;
-    clearTimeout(this.busyTimer);
-    if (this.talk.idle()) root.classList.remove("sk-busy");
-    else
-      this.busyTimer = setTimeout(() => root.classList.toggle("sk-busy", !this.talk.idle()), 300);
-  }
-
-  /** Reads out what Python says has happened, and what it refused. */
-  speak() {
-    const { said } = this.model.get("facts");
-    if (!said || said.id === this.heard) return;
-    this.heard = said.id;
-    if ((this.talk.speaker ?? this) !== this) return;
-    if (said.refused) this.frame.alert(said.text);
-    else this.frame.say(said.text, this.stepping ? 500 : 0);
-    this.stepping = false;
   }
 
   // State
@@ -195,32 +140,16 @@ class RegionGraphDrawing {
     this.frame.showCode(this.model.get("facts").code);
   }
 
-  /** Redraws; if what had the focus is gone, it goes to the drawing, not to the notebook. */
-  keepFocus(redraw) {
-    const { root } = this.frame;
-    const had = root.contains(document.activeElement);
-    redraw();
-    if (had && !root.contains(document.activeElement)) this.backToDrawing();
-  }
-
   drawBar() {
     const { graph } = this;
-    const { undo, redo } = this.model.get("facts");
     this.frame.fact.textContent = this.countWords();
     this.frame.fact.title = this.countWords();
-    const bar = (cmd) => this.frame.bar.querySelector(`[data-cmd="${cmd}"]`);
-    const enable = (cmd, can) => setAttributes(bar(cmd), { "aria-disabled": can ? null : "true" });
-    enable("undo", undo && !this.dead);
-    enable("redo", redo && !this.dead);
-    enable("add-region", !this.dead);
-    enable("add-pathway", graph.regions.length > 1 && !this.dead);
-    enable("map", graph.regions.length <= TOO_MANY);
-    setAttributes(bar("map"), { "aria-pressed": this.mode === "map" });
-    setAttributes(bar("matrix"), { "aria-pressed": this.mode === "matrix" });
-    setAttributes(bar("undo"), { title: undo ? `Undo: ${undo} (Ctrl Z)` : "Nothing to undo" });
-    setAttributes(bar("redo"), {
-      title: redo ? `Redo: ${redo} (Ctrl Shift Z)` : "Nothing to redo",
-    });
+    this.drawHistory();
+    this.enable("add-region", !this.dead);
+    this.enable("add-pathway", graph.regions.length > 1 && !this.dead);
+    this.enable("map", graph.regions.length <= TOO_MANY);
+    setAttributes(this.barButton("map"), { "aria-pressed": this.mode === "map" });
+    setAttributes(this.barButton("matrix"), { "aria-pressed": this.mode === "matrix" });
   }
 
   countWords() {
@@ -246,33 +175,16 @@ class RegionGraphDrawing {
     this.rove();
   }
 
-  /** The drawing is one stop for Tab: the thing used last, else the first. */
-  rove() {
-    const drawn = this.mode === "map" ? this.world : this.cells;
-    const nodes = [...drawn.querySelectorAll("[data-key][tabindex]")];
-    const find = (test) => nodes.find((node) => test(node.dataset.key));
-    const active =
-      find((key) => key === this.ui.active) ?? find((key) => key[0] === "r") ?? nodes[0];
-    for (const node of nodes) setAttributes(node, { tabindex: node === active ? 0 : -1 });
-    setAttributes(this.svg, { tabindex: nodes.length ? -1 : 0 });
-    this.ui.active = active?.dataset.key ?? null;
+  drawn() {
+    return this.mode === "map" ? this.world : this.cells;
   }
 
-  node(key) {
-    return [...this.svg.querySelectorAll("[data-key]")].find((node) => node.dataset.key === key);
-  }
-
-  focusThing(key) {
-    this.ui.active = key;
-    this.rove();
-    (this.node(this.ui.active) ?? this.svg).focus({ preventScroll: true });
+  begins(key) {
+    return key[0] === "r";
   }
 
   focused(node) {
-    const key = node.dataset?.key;
-    if (!key || key === this.ui.active) return;
-    this.ui.active = key;
-    this.rove();
+    if (!super.focused(node)) return;
     if (this.mode === "matrix") this.drawLabels(this.cells.firstChild);
     else if (this.scene.style.merged) this.drawFocus();
   }
@@ -976,32 +888,20 @@ class RegionGraphDrawing {
     return listed && this.focusName() ? ["table", this.focusName()] : ["whole"];
   }
 
-  /** Builds the panel when its subject changes, else only brings it up to date: fields keep focus. */
   drawPanel() {
     const [kind, ...subject] = this.panelKind();
-    const signature = JSON.stringify([kind, ...subject, this.mode]);
-    if (signature !== this.signature) {
-      this.signature = signature;
-      this.fresh = [];
+    this.fillPanel([kind, ...subject, this.mode], () => {
       const sections = PANELS[kind](this, ...subject);
       const reading =
         this.mode === "matrix" && kind !== "empty" ? [matrixLegend(this), matrixKeys()] : [];
-      this.frame.panel.replaceChildren(...[...sections, ...reading].filter(Boolean));
-    }
-    for (const update of this.fresh) update();
+      return [...sections, ...reading];
+    });
   }
 
-  field(name) {
-    return this.frame.panel.querySelector(`[data-field="${name}"]`);
-  }
-
-  /** Opens a field of the panel, its text ready to be replaced. */
   openField(name) {
     this.ui.editing = true;
     this.drawPanel();
-    const input = this.field(name) ?? this.frame.panel.querySelector("[data-field]");
-    input?.focus();
-    input?.select?.();
+    super.openField(name);
   }
 
   /** Opens a field for what is selected or in focus. */
@@ -1017,38 +917,18 @@ class RegionGraphDrawing {
     this.focusThing(this.mode === "matrix" || !key ? this.ui.active : key);
   }
 
-  /** What Python refused for a field of the selected thing. */
-  refusal(field) {
-    return this.refusals().find((m) => m.field === field && this.selected.includes(m.key));
-  }
-
-  refusals() {
-    return this.model.get("messages").filter((m) => m.refused && m.refused !== this.ui.dismissed);
+  /** Whether a refusal is about what the panel shows. */
+  concerns({ key }) {
+    return this.selected.includes(key);
   }
 
   // The status strip
 
   messages() {
-    if (this.dead)
-      return [
-        {
-          kind: "bad",
-          text: "No kernel.",
-          detail: "You can look, not change. Run the cell again.",
-        },
-      ];
+    if (this.farewell) return this.farewell;
     const hint = this.gestureHint();
     if (hint) return [{ kind: "plain", detail: "", ...hint }];
-    const all = this.model
-      .get("messages")
-      .filter(
-        (m) =>
-          !(
-            m.refused &&
-            (m.refused === this.ui.dismissed ||
-              (m.field && this.field(m.field) && this.selected.includes(m.key)))
-          ),
-      );
+    const all = this.standing();
     const warnings = all.filter((m) => m.kind === "warn");
     const first = all.filter((m) => m.kind === "bad" || (m.ways?.length && m.kind !== "warn"));
     const local = this.localHint();
@@ -1143,21 +1023,5 @@ class RegionGraphDrawing {
         ? `Inside ${source}, density ${densityText(this.scene.regions.get(source).density)}.`
         : `${source} → ${target}${fact}`;
     return { kind: "plain", text, detail: "Columns send, rows receive, as in W[target, source]." };
-  }
-
-  drawStatus() {
-    this.ways = drawStatus(this.frame.status, this.messages(), this.ui.open);
-    const refused = this.refusals()[0];
-    if (refused && refused.refused !== this.answered) this.takeRefusal(refused);
-  }
-
-  /** A refused edit: the thing is selected again, and if it was typed, its field is open again. */
-  takeRefusal(refused) {
-    this.answered = refused.refused;
-    if (this.talk.speaker !== this || !refused.field || !this.selected.includes(refused.key))
-      return;
-    this.ui.active = refused.key;
-    this.openField(refused.field);
-    this.drawStatus();
   }
 }

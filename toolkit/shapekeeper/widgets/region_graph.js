@@ -2,7 +2,6 @@
 
 const regionKey = (name) => `r:${name}`;
 const pathKey = ({ source, target }) => `p:${source}>${target}`;
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const TOO_MANY = 40;
 
 // Edits: a graph in, a new graph out

@@ -14,15 +14,16 @@
 
 class RegionGraphView extends RegionGraphDrawing {
   constructor(model, el, talk) {
-    super(model, el, talk, (cmd, pressed) => this.run(cmd, pressed));
+    super(model, el, talk);
     this.pointers = new Map();
     this.listen();
     this.draw();
   }
 
   listen() {
-    const { on, root } = this.frame;
+    const { on } = this.frame;
     const canvas = this.svg;
+    this.follow();
     on(canvas, "pointerdown", (e) => this.pointerDown(e));
     on(canvas, "pointermove", (e) => this.pointerMove(e));
     on(canvas, "pointerup", (e) => this.pointerUp(e));
@@ -33,64 +34,24 @@ class RegionGraphView extends RegionGraphDrawing {
     on(canvas, "pointerover", (e) => this.pointAt(e));
     on(canvas, "pointerleave", () => this.hover(null));
     on(canvas, "keydown", (e) => this.canvasKey(e));
-    on(canvas, "focusin", (e) => this.focused(e.target));
-    on(root, "keydown", (e) => this.frameKey(e));
-    on(root, "pointerdown", () => this.markKeys(false), { capture: true });
-    on(root, "keydown", () => this.markKeys(true), { capture: true });
-    on(root, "focusin", (e) => this.entered(e));
-    const { model } = this;
-    model.on("change:value", () => this.later());
-    model.on("change:messages", () => this.later());
-    model.on("change:selected", () => ((this.ui.editing = false), this.later()));
-    model.on("change:facts", () => (this.speak(), this.later()));
-    onKernelChange(model, (isGone) => {
-      this.dead = isGone;
-      this.later();
-    });
-    this.busy = () => this.watchBusy();
-    this.talk.watchers.add(this.busy);
-    this.talk.speaker ??= this;
-    this.heard = model.get("facts").said?.id;
-  }
-
-  /** Focus rings in the drawing are for the keyboard; a click does not call for one. */
-  markKeys(used) {
-    this.frame.root.classList.toggle("sk-by-keys", used);
-    this.pressing = !used;
-  }
-
-  entered({ relatedTarget }) {
-    this.talk.speaker = this;
-    if (!this.pressing && !this.frame.root.contains(relatedTarget)) this.markKeys(true);
-    this.pressing = false;
+    this.model.on("change:selected", () => ((this.ui.editing = false), this.later()));
   }
 
   close() {
-    clearTimeout(this.busyTimer);
     clearTimeout(this.hoverTimer);
-    this.closed = true;
-    this.talk.watchers.delete(this.busy);
-    if (this.talk.speaker === this) this.talk.speaker = null;
-    this.frame.close();
+    super.close();
   }
 
   // Commands
 
-  run(cmd, pressed) {
-    const [name, ...rest] = cmd.split(":");
-    const argument = rest.join(":");
-    const commands = {
+  commands(argument, pressed) {
+    return {
+      ...super.commands(argument, pressed),
       "add-region": () => this.newRegion({ naming: true }),
       "add-pathway": () => this.startLink(),
-      undo: () => this.step("undo"),
-      redo: () => this.step("redo"),
       map: () => this.show("map"),
       matrix: () => this.show("matrix"),
       fit: () => this.fit(),
-      help: () => this.toggleHelp(),
-      copy: () => this.copy(pressed),
-      code: () => this.toggleCode(pressed),
-      more: () => ((this.ui.open = !this.ui.open), this.drawStatus()),
       delete: () => this.remove(),
       reverse: () => this.reverse(),
       edit: () => this.openField("name"),
@@ -98,15 +59,7 @@ class RegionGraphView extends RegionGraphDrawing {
       example: () => this.openExample(argument),
       examples: () => this.toggleExamples(pressed),
       select: () => this.select([argument]),
-      way: () => this.takeWay(this.ways[Number(argument)]),
     };
-    commands[name]();
-  }
-
-  step(direction) {
-    if (this.dead) return;
-    this.stopGesture();
-    this.talk.ask({ do: direction });
   }
 
   openExample(name) {
@@ -153,37 +106,10 @@ class RegionGraphView extends RegionGraphDrawing {
     this.draw();
   }
 
-  toggleCode(pressed) {
-    const { code } = this.frame;
-    code.hidden = !code.hidden;
-    setAttributes(pressed, { "aria-pressed": !code.hidden });
-  }
-
   toggleExamples(pressed) {
     const list = this.frame.panel.querySelector(".sk-list");
     list.hidden = !list.hidden;
     setAttributes(pressed, { "aria-expanded": !list.hidden });
-  }
-
-  toggleHelp() {
-    const { help } = this.frame;
-    help.hidden = !help.hidden;
-    if (!help.hidden) {
-      this.before = document.activeElement;
-      help.querySelector("[tabindex]").focus();
-    } else (this.before?.checkVisibility() ? this.before : this.svg).focus();
-  }
-
-  async copy(pressed) {
-    const { code } = this.model.get("facts");
-    try {
-      await navigator.clipboard.writeText(code);
-    } catch {
-      getSelection().selectAllChildren(this.frame.codeText);
-      document.execCommand("copy"); // pages without https have no clipboard
-    }
-    pressed.lastChild.textContent = "Copied";
-    this.frame.say("Copied");
   }
 
   newRegion({ at = null, from = null, naming = false } = {}) {
@@ -621,52 +547,6 @@ class RegionGraphView extends RegionGraphDrawing {
     this.trial = null;
   }
 
-  /** Keys that work anywhere in the frame. */
-  frameKey(event) {
-    if (event.target === this.frame.root || event.defaultPrevented) return;
-    const command = event.ctrlKey || event.metaKey;
-    const typing = event.target.matches("input[type=text]");
-    const letter = event.key.toLowerCase();
-    if (!this.frame.help.hidden) return this.helpKey(event);
-    if (command && !event.altKey && "zy".includes(letter) && !(typing && event.target.dirty)) {
-      event.preventDefault();
-      this.step(letter === "y" || event.shiftKey ? "redo" : "undo");
-    } else if (event.key === "Escape") {
-      event.preventDefault();
-      if (this.frame.panel.contains(event.target)) this.backToDrawing();
-      else this.frame.root.focus({ preventScroll: true });
-    } else if (event.key === "?" && !typing) {
-      event.preventDefault();
-      this.toggleHelp();
-    }
-  }
-
-  helpKey(event) {
-    if (event.key === "Escape" || event.key === "?") {
-      event.preventDefault();
-      this.toggleHelp();
-    } else if (event.key === "Tab") {
-      event.preventDefault();
-      const stops = [...this.frame.help.querySelectorAll("button, [tabindex]")];
-      stops[(stops.indexOf(document.activeElement) + 1) % stops.length].focus();
-    }
-  }
-
-  canvasKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const isLetter = event.key.length === 1 && !ARROWS[event.key];
-    const handle = ARROWS[event.key]
-      ? () => this.arrowKey(event)
-      : this.canvasKeys()[isLetter ? event.key.toLowerCase() : event.key];
-    if (
-      !handle ||
-      (event.shiftKey && !["+", "?", "_"].includes(event.key) && !ARROWS[event.key] && !isLetter)
-    )
-      return;
-    event.preventDefault();
-    handle();
-  }
-
   canvasKeys() {
     const region = this.currentRegion;
     const path = this.currentPath;
@@ -698,12 +578,15 @@ class RegionGraphView extends RegionGraphDrawing {
     };
   }
 
-  arrowKey(event) {
-    const direction = ARROWS[event.key];
+  arrowKey({ key, shiftKey, ctrlKey, metaKey }) {
+    return ctrlKey || metaKey ? null : () => this.go(ARROWS[key], shiftKey);
+  }
+
+  go(direction, isFine) {
     const { gesture } = this.ui;
     if (this.mode === "matrix") return this.moveCursor(direction);
     if (gesture?.kind === "link" && !gesture.from) return null;
-    if (gesture?.kind === "shift") return this.shiftBy(direction, event.shiftKey ? 1 : 8);
+    if (gesture?.kind === "shift") return this.shiftBy(direction, isFine ? 1 : 8);
     if (gesture?.kind === "link") return this.chooseTarget(direction);
     const line = this.lines.find(({ key }) => key === this.ui.active);
     const from = line ? pointAt(line.whole, 0.5) : this.placed.get(this.ui.active?.slice(2));

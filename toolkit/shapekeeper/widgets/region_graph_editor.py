@@ -62,6 +62,7 @@ class RegionGraphEditor(DrawingWidget):
 
     _esm = source(
         "shared.js",
+        "drawing_view.js",
         "region_map.js",
         "region_graph.js",
         "region_parts.js",

@@ -309,75 +309,7 @@ function maskSection(view) {
   return section;
 }
 
-/** Replaces the children of a node where they differ, so that focus and selection survive. */
-function refresh(node, children) {
-  const wanted = node.cloneNode(false);
-  wanted.append(...children.filter(Boolean));
-  if (!node.isEqualNode(wanted)) node.replaceChildren(...wanted.childNodes);
-}
-
-// The panel's fields
-
-/**
- * A field that takes what was typed on Enter or on leaving it, and shows what Python says to it.
- * `read()` gives the text now, `take(text)` makes the edit.
- */
-function textField(view, { name, label, unit, read, take }) {
-  const input = h("input", {
-    type: "text",
-    "data-field": name,
-    "aria-label": label,
-    autocomplete: "off",
-    spellcheck: "false",
-    "aria-describedby": `${view.uid}-${name}`,
-  });
-  const error = h("p", { class: "sk-error", id: `${view.uid}-${name}`, hidden: true });
-  let shown = "";
-  const commit = () => {
-    input.dirty = false;
-    const text = input.value.trim();
-    if (text === shown) return;
-    shown = text; // Enter commits, and leaving the field afterwards must not do it again
-    take(text);
-  };
-  const { on } = view.frame;
-  on(input, "input", () => (input.dirty = true));
-  on(input, "change", commit);
-  on(input, "keydown", (event) => {
-    if (
-      !["Enter", "Escape"].includes(event.key) ||
-      event.shiftKey ||
-      event.ctrlKey ||
-      event.metaKey
-    )
-      return;
-    event.preventDefault();
-    if (event.key === "Enter") commit();
-    else {
-      view.ui.dismissed = view.refusal(name)?.refused ?? view.ui.dismissed;
-      input.dirty = false;
-    }
-    view.backToDrawing();
-    view.draw();
-  });
-  view.fresh.push(() => {
-    const refusal = view.refusal(name);
-    shown = refusal ? refusal.got : read();
-    if (!input.dirty && input.value !== shown) input.value = shown;
-    setAttributes(input, { "aria-invalid": refusal ? "true" : null, disabled: view.dead });
-    error.hidden = !refusal;
-    error.textContent = refusal ? `${refusal.text} ${refusal.detail}` : "";
-  });
-  return [
-    h(
-      "span",
-      { class: "sk-input" },
-      input,
-      unit && h("span", { class: "sk-unit", "aria-hidden": "true" }, unit),
-    ),
-    error,
-  ];
-}
+// The panel's own fields
 
 function checkBox(view, { name, label, read, take }) {
   const input = h("input", { type: "checkbox", "data-field": name });
@@ -391,41 +323,19 @@ function checkBox(view, { name, label, read, take }) {
   return h("label", { class: "sk-check" }, input, h("span", {}, label));
 }
 
-function signSwitch(view, read) {
-  const choices = [
-    [null, "free", "either sign"],
-    [1, "+", "only positive weights leave it"],
-    [-1, "−", "only negative weights leave it"],
-  ];
-  const buttons = choices.map(([sign, label, title]) => {
-    const node = h(
-      "button",
-      { type: "button", "data-value": label, title, class: "sk-button" },
-      h("span", {}, label),
-    );
-    view.frame.on(node, "click", () => view.changeRegion({ sign }));
-    view.fresh.push(() =>
-      setAttributes(node, { "aria-pressed": read() === sign, disabled: view.dead }),
-    );
-    return node;
+const SIGNS = [
+  [null, "free", "either sign"],
+  [1, "+", "only positive weights leave it"],
+  [-1, "−", "only negative weights leave it"],
+];
+const signSwitch = (view, read) =>
+  choiceSwitch(view, {
+    name: "sign",
+    label: "Sign",
+    choices: SIGNS,
+    read,
+    take: (sign) => view.changeRegion({ sign }),
   });
-  return h(
-    "span",
-    { class: "sk-switch sk-wide", role: "group", "aria-label": "Sign", "data-field": "sign" },
-    buttons,
-  );
-}
-
-const row = (label, ...parts) =>
-  h("div", { class: "sk-field" }, h("span", { class: "sk-label" }, label), h("div", {}, parts));
-const number = (text) =>
-  text !== "" && Number.isFinite(Number(text.replace(",", ".")))
-    ? Number(text.replace(",", "."))
-    : text;
-const head = (title, ...buttons) =>
-  h("div", { class: "sk-row" }, h("h4", {}, title), h("span", { class: "sk-room" }), buttons);
-const removeButton = () =>
-  button("delete", { icon: "trash", title: "Remove (Delete)", kind: "sk-bare" });
 
 // The panel, by what is selected
 

@@ -65,6 +65,7 @@ const ICONS = {
   trash: "M2.5 4.5h11M6 4.5V2.5h4v2M4 4.5l.6 9.5h6.8l.6-9.5",
   reverse: "M2 5.5h11M10 2.5l3 3-3 3M14 10.5H3M6 7.5l-3 3 3 3",
   plus: "M8 2.5v11M2.5 8h11",
+  minus: "M2.5 8h11",
   chevron: "M6 3.5 10.5 8 6 12.5",
   close: "M3.5 3.5l9 9M12.5 3.5l-9 9",
   good: "M8 14.5a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13ZM5 8.2l2.1 2.1L11 6.2",
@@ -93,6 +94,9 @@ function button(cmd, { label, icon: sign, title, pressed, kind = "" } = {}) {
   return h("button", attributes, sign && icon(sign), label && h("span", {}, label));
 }
 
+/** A button with the icon of that name alone. */
+const plain = (cmd, words) => button(cmd, { icon: cmd, title: words, kind: "sk-bare" });
+
 const key = (text) => h("kbd", {}, text);
 
 /** A number as it is read: digits in groups of three, a true minus sign. */
@@ -104,8 +108,10 @@ const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : 
 
 // Conversation: edits go out one message per gesture; steps through history never overtake one
 
-function conversation(model) {
+/** @param drawn name of the trait that the browser edits */
+function conversation(model, drawn = "value") {
   let asked = null;
+  let pending = null; // the newest of the moves that came while Python was busy with an older one
   const waiting = [];
   const watchers = new Set();
   const memory = new Map();
@@ -116,13 +122,22 @@ function conversation(model) {
     model.save_changes();
     watchers.forEach((watch) => watch());
   };
+  const next = () => {
+    if (pending) {
+      const { value, gesture } = pending;
+      pending = null;
+      model.set(drawn, value);
+      send({ do: "edit", gesture });
+    } else if (waiting.length) send(waiting.shift());
+  };
   model.on("change:facts", () => {
-    if (idle() && waiting.length) send(waiting.shift());
+    if (idle()) next();
     watchers.forEach((watch) => watch());
   });
   return {
     idle,
     watchers,
+    drawn,
     speaker: null, // the view that was used last; only one of several reads things out
     /** What was computed once for a drawing, so that all views and every undo draw the same. */
     remembered(drawing, compute) {
@@ -131,12 +146,20 @@ function conversation(model) {
       return memory.get(drawing);
     },
     edit(value, selected) {
-      model.set("value", value);
+      model.set(drawn, value);
       if (selected) model.set("selected", selected);
       send({ do: "edit" });
     },
+    /** One of many edits that a gesture makes, which are one for the history. The newest wins. */
+    move(value, gesture) {
+      pending = { value, gesture };
+      if (idle()) next();
+      else watchers.forEach((watch) => watch());
+    },
+    /** The drawing with the newest edit. */
+    newest: () => pending?.value ?? model.get(drawn),
     ask(command) {
-      if (idle()) send(command);
+      if (idle() && !pending) send(command);
       else waiting.push(command);
     },
     select(keys) {
@@ -157,7 +180,8 @@ function onKernelChange(model, tell) {
 // Frame
 
 /**
- * The parts every widget has. `run(cmd, button)` is called for every element with `data-cmd`.
+ * The parts every widget has. `make` and `extra` are what its bar has of its own, in front of undo
+ * and behind redo; `run(cmd, button)` is called for every element with `data-cmd`.
  * @returns the nodes, and `on` (a listener that goes with the frame), `showCode`, `say`, `alert`, `close`
  */
 function frame({ testid, title, make, extra, keys, run }) {
@@ -219,7 +243,6 @@ function frameNodes({ testid, title, make, extra, keys }) {
     nodes.codeText,
     button("copy", { label: "Copy", title: "Copy the code" }),
   );
-  const plain = (cmd, words) => button(cmd, { icon: cmd, title: words, kind: "sk-bare" });
   nodes.bar = h(
     "div",
     { class: "sk-bar", role: "toolbar", "aria-label": title },
@@ -234,7 +257,6 @@ function frameNodes({ testid, title, make, extra, keys }) {
       plain("redo", "Redo"),
       h("hr"),
       extra,
-      plain("fit", "Fit the drawing (0)"),
       plain("code", "Show the code"),
       plain("help", "All keys (?)"),
     ),
