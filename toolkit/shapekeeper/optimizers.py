@@ -152,15 +152,16 @@ def equalize_second_moment(
     name = SECOND_MOMENTS[type(optimizer)]
     state = optimizer.state[leaf] or _fresh_state(optimizer, group, leaf)
     decay = group["alpha"] if name == "square_avg" else group["betas"][1]
-    squared = _step_gradient(optimizer, group, leaf).square()
+    fresh = _step_gradient(optimizer, group, leaf).square().mul_(1 - decay)
     axes = tuple(range(-event_dims, 0))
-    fresh = (1 - decay) * squared
-    goal = (decay * state[name] + fresh).mean(axes, keepdim=True)
+    goal = torch.add(fresh, state[name], alpha=decay).mean(axes, keepdim=True)
     # Where one gradient dwarfs a very long event, what rounding leaves must not pass for negative.
-    goal = torch.maximum(goal, 8 * torch.finfo(leaf.dtype).eps * fresh.amax(axes, keepdim=True))
-    wanted = (goal - fresh) / decay
-    # A gradient scaler skips a step with infinite gradients; its state must stay as it was.
-    state[name].copy_(torch.where(torch.isfinite(wanted), wanted, state[name]))
+    least = fresh.amax(axes, keepdim=True).mul_(8 * torch.finfo(leaf.dtype).eps)
+    wanted = torch.maximum(goal, least).sub(fresh).div_(decay)
+    if getattr(optimizer, "found_inf", None) is not None:
+        # A gradient scaler skips a step with infinite gradients; its state must stay as it was.
+        wanted = torch.where(torch.isfinite(wanted), wanted, state[name])
+    state[name].copy_(wanted)
     if (peak := state.get("max_exp_avg_sq")) is not None:
         peak.copy_(peak.mean(axes, keepdim=True).expand_as(peak))
 

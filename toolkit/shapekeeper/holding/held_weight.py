@@ -138,7 +138,9 @@ class HeldWeight:
         """What the strategy adds to the loss."""
         if self.constraint is None:
             return 0.0
-        price = self.hooks.price(self.constraint, self.value()[None], self.memory)
+        value = self.value()[None]
+        with _in_full(self.leaf):
+            price = self.hooks.price(self.constraint, value, self.memory)
         return price[0] if isinstance(price, Tensor) else price
 
     @torch.no_grad()
@@ -174,7 +176,7 @@ class HeldWeight:
         """Go on in the schedule's stage with what was remembered of it."""
         self._hide()
         self.stage, self.counted, self.fresh = self.schedule.stage, self.schedule.step, False
-        self.memory = {k: t.to(self.leaf, copy=True) for k, t in memory.items()}
+        self.memory = {k: t.to(self.leaf.device, copy=True) for k, t in memory.items()}
         if free is not None:
             self.leaf.copy_(free)
         self.keep()

@@ -13,6 +13,9 @@ BATCH = 256  # points at once: what belongs to them stays in the cache of a proc
 STEPS = 80  # of which about 8 are needed
 FIRST = 4  # steps before it is worth looking which rows hold
 CERTAIN = 1e-12  # rounding that a certificate forgives, where rows and points have norm 1
+BALANCE = 0.1  # least gap to aim at, of the square by which forces are out of balance
+CLOSED = 1e-18  # a gap, of the square of a point, that says all it can say
+RIDGE = 1e-13  # for rows that say the same
 STAY = 0.99  # share of the way to the boundary that a step may go
 
 
@@ -27,14 +30,15 @@ def nearest(a: Tensor, polyhedron: Polyhedron) -> Tensor:
     given up as soon as its dual bound is below the length of the other.
 
     Args:
-        a: `(..., m)` in double precision. What is not finite comes out as NaN.
+        a: `(..., m)`. What is not finite comes out as NaN.
         polyhedron: The set.
 
     Returns:
-        The points, same shape; allowed up to rounding. The derivative is the projector onto the
-        face on which a point lies.
+        The points, same shape, worked out in double precision; allowed up to rounding. The
+        derivative is the projector onto the face on which a point lies.
     """
-    return _Nearest.apply(a.reshape(-1, a.shape[-1]), polyhedron)[0].reshape(a.shape)
+    flat = a.reshape(-1, a.shape[-1]).to(torch.float64)
+    return _Nearest.apply(flat, polyhedron)[0].reshape(a.shape).to(a.dtype)
 
 
 class _Nearest(torch.autograd.Function):
@@ -54,7 +58,7 @@ class _Nearest(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None]:
         (held,) = ctx.saved_tensors
         face = _Face.of(held, ctx.polyhedron, grad)
-        return grad - face.pull(face.multipliers(face.along(grad))), None
+        return face.within(face.within(grad)), None  # twice: the ridge leaves a trace of the rest
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, a: Tensor, p: Polyhedron) -> tuple[Any, Any]:
@@ -70,24 +74,25 @@ def _nearest_in_polytope(a: Tensor, p: Polyhedron) -> tuple[Tensor, Tensor]:
 
 def _nearest_in_cone(a: Tensor, p: Polyhedron) -> tuple[Tensor, Tensor]:
     """Both sides, the second one only until it is certain to be farther away."""
-    # The largest entry first: squares of tiny and huge numbers are 0 and infinity.
-    size = a.abs().amax(-1, keepdim=True)
-    size = torch.where(size > 0, size, 1)
-    length = torch.linalg.vector_norm(a / size, dim=-1, keepdim=True)
-    z = a / size / torch.where(length > 0, length, 1)
+    size = _power_of_two(a.abs().amax(-1, keepdim=True))
+    size = size * _power_of_two(torch.linalg.vector_norm(a / size, dim=-1, keepdim=True))
     start = p.start.on(a.device, a.dtype)
-    start = start / start.norm()
-    cosine = z @ start
-    z = torch.where(cosine < 0, -1.0, 1.0)[:, None] * z  # what is allowed is on the side of start
+    along = (a / size) @ (start / torch.linalg.vector_norm(start))
+    side = 1 - 2 * (along < 0).to(a.dtype).unsqueeze(-1)  # what is allowed is where start is
+    z = side * (a / size)
     found, held = _search(z, p)
     long = torch.linalg.vector_norm(found, dim=-1)
     # On the other side no point of the cone is longer than the part of z across the start.
-    doubtful = ((1 - cosine.square()).clamp(min=0).sqrt() > long).nonzero()[:, 0]
+    doubtful = (z.square().sum(-1) - along.square() > long.square()).nonzero()[:, 0]
     other, other_held = _search(-z[doubtful], p, beat=long[doubtful])
     better = (torch.linalg.vector_norm(other, dim=-1) > long[doubtful]).nonzero()[:, 0]
     found[doubtful[better]], held[doubtful[better]] = -other[better], other_held[better]
-    sign = torch.where(cosine < 0, -1.0, 1.0)[:, None]
-    return p.ray(found) * sign * length * size, held
+    return p.ray(found) * side * size, held
+
+
+def _power_of_two(a: Tensor) -> Tensor:
+    """The next one above each number, 1 for 0: scaling by it rounds nothing off."""
+    return torch.ldexp(torch.ones_like(a), torch.frexp(a).exponent)
 
 
 class _Face(NamedTuple):
@@ -106,7 +111,7 @@ class _Face(NamedTuple):
         """The faces of indices of rows `(n, m)`, -1 where there is none."""
         there = held >= 0
         rows = p.rows.on(like.device, like.dtype)[held.clamp(min=0)] * there[..., None]
-        gram = rows @ rows.mT + torch.diag_embed((~there).to(like.dtype))
+        gram = rows @ rows.mT + torch.diag_embed((~there).to(like.dtype) + RIDGE)
         return cls(rows, torch.linalg.cholesky_ex(gram)[0])
 
     def along(self, a: Tensor) -> Tensor:
@@ -120,6 +125,10 @@ class _Face(NamedTuple):
     def multipliers(self, b: Tensor) -> Tensor:
         """(B B')^-1 b, `(n, m)`."""
         return torch.cholesky_solve(b.unsqueeze(-1), self.factor).squeeze(-1)
+
+    def within(self, a: Tensor) -> Tensor:
+        """What of vectors lies within the faces, `(n, m)`."""
+        return a - self.pull(self.multipliers(self.along(a)))
 
 
 class _Iterate(NamedTuple):
@@ -170,17 +179,21 @@ def _search(z: Tensor, p: Polyhedron, beat: Tensor | None = None) -> tuple[Tenso
     # NaN is not beyond anything, infinity might be: neither is looked at.
     outside = ((z @ rows.mT > limits).any(-1) & z.isfinite().all(-1)).nonzero()[:, 0]
     found[~z.isfinite().all(-1)] = torch.nan
+    batch = BATCH if z.device.type == "cpu" else 64 * BATCH
     now = _begin(outside[:0], z[:0], p)
     while len(outside) or len(now.index):
-        if new := BATCH - len(now.index):
-            now = now.join(_begin(outside[:new], z[outside[:new]], p))
-            outside = outside[new:]
+        new, outside = outside[: batch - len(now.index)], outside[batch - len(now.index) :]
+        if len(new):
+            now = now.join(_begin(new, z[new], p))
         now, holding, stuck = _step(now, p)
         sure, at, by = _land(now, holding, p)
         index = now.index[sure]
         found[index], held[index] = at, by
         done = stuck | (now.age >= STEPS)
-        found[now.index[done]] = now.a[done]
+        done[sure] = False
+        if done.any():
+            index = now.index[done]
+            found[index], held[index] = _settle(now.keep(done), p)
         done[sure] = True
         if beat is not None:
             less = _bound(now) <= beat[now.index]
@@ -197,7 +210,7 @@ def _bound(now: _Iterate) -> Tensor:
     By weak duality |P(z)| <= |z - c P'y| for every y >= 0 and c >= 0; c is the best one.
     """
     along = (now.z * now.pull).sum(-1).clamp(min=0).square() / now.pull.square().sum(-1)
-    return (1 - along).clamp(min=0).sqrt()
+    return (now.z.square().sum(-1) - along).clamp(min=0).sqrt()
 
 
 def _step(now: _Iterate, p: Polyhedron) -> tuple[_Iterate, Tensor, Tensor]:
@@ -235,7 +248,7 @@ def _step(now: _Iterate, p: Polyhedron) -> tuple[_Iterate, Tensor, Tensor]:
         push=torch.addcmul(now.push, push, go_push),
         pull=now.pull + go_push * (force - now.pull - da),
     )
-    stuck = (failed > 0) | ~moved.a.isfinite().all(-1)
+    stuck = (failed > 0) | ~moved.a.isfinite().all(-1) | (gap < CLOSED * now.z.square().sum(-1))
     return moved, holding, stuck
 
 
@@ -248,8 +261,11 @@ def _centering(now: _Iterate, change: Tensor, da: Tensor, force: Tensor, gap: Te
     go_push = 1 / (1 + change.amax(-1)).clamp(min=1)
     first = -(now.pull * da).sum(-1)  # sum of room * push * change
     second = (da * (force - da)).sum(-1)  # sum of room * push * change^2
-    ahead = (1 - go_push) * gap + (go * (1 - go_push) - go_push) * first - go * go_push * second
-    return gap * (ahead / gap).clamp(0, 1) ** 3
+    both = go * go_push
+    ahead = (1 - go_push) * gap + (go - both - go_push) * first - both * second
+    aim = gap * (ahead / gap).clamp(0, 1) ** 3
+    # A gap that is gone before the pull of the rows balances the point never lets it.
+    return torch.maximum(aim, BALANCE * (force - now.pull).square().sum(-1))
 
 
 def _land(now: _Iterate, holding: Tensor, p: Polyhedron) -> tuple[Tensor, Tensor, Tensor]:
@@ -258,22 +274,64 @@ def _land(now: _Iterate, holding: Tensor, p: Polyhedron) -> tuple[Tensor, Tensor
     Returns:
         Which they are, the points, and the rows that hold them.
     """
-    rows, limits = p.rows.on(now.z.device, now.z.dtype), p.limits.on(now.z.device, now.z.dtype)
-    n, m = now.z.shape
     count = holding.sum(-1)
-    tried = ((count <= m) & (now.age >= FIRST)).nonzero()[:, 0]
-    holding, count, z = holding[tried], count[tried], now.z[tried]
+    tried = ((count <= now.z.shape[1]) & (now.age >= FIRST)).nonzero()[:, 0]
+    held = _listed(holding[tried], now.z)
+    a, sure, *_ = _touch(now.z[tried], held, p)
+    sure = sure.nonzero()[:, 0]
+    return tried[sure], a[sure], held[sure]
+
+
+def _settle(now: _Iterate, p: Polyhedron) -> tuple[Tensor, Tensor]:
+    """Where rounding stops the search: rows join and leave one face after another.
+
+    That ends it where more rows meet than are needed, or a row holds but does not push.
+    """
+    m = now.z.shape[1]
+    strongest = (now.push / now.room).topk(min(m, now.room.shape[1]), dim=-1)
+    held = torch.full_like(now.z, -1, dtype=torch.long)
+    held[:, : strongest.indices.shape[1]] = strongest.indices.where(strongest.values > 1, -1)
+    found, rows = now.a.clone(), torch.full_like(held, -1)
+    for _ in range(2 * m):
+        a, sure, outward, beyond = _touch(now.z, held, p)
+        found, rows = torch.where(sure[:, None], a, found), torch.where(sure[:, None], held, rows)
+        if sure.all():
+            break
+        held = held.where(~outward, -1)
+        worst = beyond.argmax(-1, keepdim=True)
+        free = held.argmin(-1, keepdim=True)
+        join = (held.gather(-1, free) < 0) & ~outward.any(-1, keepdim=True)
+        held = held.scatter(-1, free, torch.where(join, worst, held.gather(-1, free)))
+    return found, rows
+
+
+def _listed(holding: Tensor, like: Tensor) -> Tensor:
+    """Indices of marked rows `(n, m)`, filled up with -1."""
+    held = torch.full_like(like[: len(holding)], -1, dtype=torch.long)
     point, row = holding.nonzero(as_tuple=True)
-    place = torch.arange(len(point), device=z.device) - (count.cumsum(0) - count)[point]
-    held = torch.full_like(z, -1, dtype=torch.long)
-    held[point, place] = row
+    before = holding.sum(-1).cumsum(0).roll(1)
+    before[:1] = 0
+    held[point, torch.arange(len(point), device=held.device) - before[point]] = row
+    return held
+
+
+def _touch(z: Tensor, held: Tensor, p: Polyhedron) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The nearest points of faces.
+
+    Where no row is beyond its limit and none pulls outward, it is the nearest point of the set.
+
+    Returns:
+        The points; which are certain; which rows pull outward, `(n, m)`; and how far each of all
+        rows is beyond its limit, `(n, R)`.
+    """
+    rows, limits = p.rows.on(z.device, z.dtype), p.limits.on(z.device, z.dtype)
     face = _Face.of(held, p, z)
     bound = limits[held.clamp(min=0)] * (held >= 0)
     push = face.multipliers(face.along(z) - bound)
     a = z - face.pull(push)
     again = face.multipliers(face.along(a) - bound)
     push, a = push + again, a - face.pull(again)
-    size = torch.linalg.vector_norm(z, dim=-1).clamp(min=1) * CERTAIN
-    beyond = (torch.mm(a, rows.mT) - limits).amax(-1)
-    sure = ((beyond <= size) & (push.amin(-1) >= -size)).nonzero()[:, 0]
-    return tried[sure], a[sure], held[sure]
+    beyond = torch.mm(a, rows.mT) - limits
+    size = CERTAIN * torch.linalg.vector_norm(z, dim=-1).clamp(min=1)
+    outward = push < -size[:, None]
+    return a, (beyond.amax(-1) <= size) & ~outward.any(-1), outward, beyond

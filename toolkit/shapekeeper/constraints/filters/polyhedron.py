@@ -20,7 +20,7 @@ class Polyhedron:
     """Points with `P a <= q`, and all that is worked out once from P and q.
 
     Two kinds. A *polytope* has q other than 0. A *cone* has q = 0 and stands for itself and its
-    mirror image, `K ∪ -K`: with a point it has every multiple of it. Its points have a gain,
+    mirror image, K and -K: with a point it has every multiple of it. Its points have a gain,
     `gamma @ a`, which is above 0 in K; the points of a polytope have the gain 1.
 
     Attributes:
@@ -36,6 +36,7 @@ class Polyhedron:
         pairs: `(k, m * m)`.
         fuzz: By how much of its way from the center a point of the boundary seems beyond it, in
             units of the rounding error of a dtype.
+        is_cone: Which of the two kinds it is.
         is_cone: Whether q is 0 and the gain free.
 
     Example:
@@ -62,7 +63,7 @@ class Polyhedron:
         """The set of rows and limits.
 
         Args:
-            rows: `(R, m)`; brought to norm 1.
+            rows: `(R, m)`; brought to norm 1, and those that say the same kept once.
             limits: `(R,)`.
             gamma: `(m,)`: the gain of a point of a cone; for a polytope None.
 
@@ -72,6 +73,8 @@ class Polyhedron:
         p, q = np.asarray(rows, float), np.asarray(limits, float)
         length = np.linalg.norm(p, axis=1)
         p, q = p / length[:, None], q / length
+        once = np.sort(np.unique(np.column_stack([p, q]).round(12), axis=0, return_index=True)[1])
+        p, q = p[once], q[once]
         cone = gamma is not None
         g = np.asarray(gamma, float) if cone else np.zeros(p.shape[1])
         center = _center(p, q, g)
@@ -81,7 +84,7 @@ class Polyhedron:
         fuzz = ROUNDING * (size if cone else max(size, np.abs(q).max())) / room.min()
         arrays = (p, q, g, center, _analytic_center(p, q, center, cone))
         values = map(TensorValue.of, (*arrays, p / room[:, None], products, pairs))
-        return cls(*values, float(fuzz), cone)
+        return cls(*values, fuzz=float(fuzz), is_cone=cone)
 
     def ray(self, a: Tensor) -> Tensor:
         """Where the way from `a` to the center of the same gain enters the set; `a` if inside.
@@ -99,7 +102,7 @@ class Polyhedron:
         center = self.center.on(a.device, a.dtype)
         if self.is_cone:
             gain = (a * self.gamma.on(a.device, a.dtype)).sum(-1, keepdim=True)
-            center, size, facing = gain * center, gain.abs(), torch.where(gain < 0, -1.0, 1.0)
+            center, size, facing = gain * center, gain.abs(), 1 - 2 * (gain < 0).to(a.dtype)
         else:
             size = facing = torch.ones_like(a[..., :1])
         way = a - center
@@ -109,7 +112,7 @@ class Polyhedron:
         outside = need > size
         # Where nothing is cut off, 1 / 1 keeps the gradient of the other branch finite.
         share = torch.where(outside, size, 1.0) / torch.where(outside, need, 1.0)
-        return center + share * way
+        return torch.where(outside, center + share * way, a)
 
 
 def _center(p: np.ndarray, q: np.ndarray, gamma: np.ndarray) -> np.ndarray:
