@@ -82,6 +82,20 @@ def plain_penalty(seed, data, build):
     return plain_steps(model, data, seed, 100, price=closed_squares, build=build)
 
 
+def plain_growing(seed, data, build):
+    model, strength = plain_start(seed), [0.01]
+
+    def price(net):
+        return strength[0] * (net.first.weight * ~MASK).square().sum()
+
+    def grow(before, w):
+        if (w * ~MASK).abs().max() > 32 * torch.finfo(DOUBLE).eps:
+            strength[0] = min(1.1 * strength[0], 100.0)
+        return w
+
+    return plain_steps(model, data, seed, 100, price=price, after=grow, build=build)
+
+
 def plain_proximal(seed, data, build):
     model = fresh(seed)
     set_weight(model, CLOSED.start(model.first.weight.detach()))
@@ -167,6 +181,7 @@ PLAIN = [
     pytest.param(sk.Unconstrained(), plain_unconstrained, id="Unconstrained"),
     pytest.param(sk.Unconstrained(start="task"), plain_task_start, id="Unconstrained task"),
     pytest.param(sk.Penalty(0.7), plain_penalty, id="Penalty"),
+    pytest.param(sk.Penalty(0.01, growth=1.1), plain_growing, id="Penalty growing"),
     pytest.param(sk.Penalty(0.3, norm="absolute"), plain_proximal, id="Penalty absolute"),
     pytest.param(sk.Freeze(), plain_freeze, id="Freeze"),
     pytest.param(sk.Projection(), plain_projection, id="Projection"),

@@ -148,7 +148,7 @@ def test_what_remains_is_what_rows_at_their_limit_push(name, gain):
     corner, rows = nearest(far, p), torch.tensor(p.rows.numpy())
     size = torch.linalg.vector_norm(corner, dim=-1, keepdim=True)
     along = corner + size * rows[:: len(rows) // 10][:10]
-    points = torch.cat([far, near, along, rows[::7], corner + 1e-6 * far])
+    points = torch.cat([far, near, along, rows, corner + 1e-6 * far])
     found = nearest(points, p)
     assert beyond(p, found).max() <= 0
     worst = max(optimality(p, z, a) for z, a in zip(points.numpy(), found.numpy(), strict=True))
@@ -476,3 +476,16 @@ def test_rows_of_any_length_make_the_same_set():
     scaled = Polyhedron.of(rows * scale[:, None], limits * scale)
     far, _ = kernels("lowpass 15", "unit", 8)
     assert torch.allclose(nearest(far, scaled), nearest(far, polyhedron_of("lowpass 15", "unit")))
+
+
+@pytest.mark.parametrize("apart", [0, 1e-13, 1e-9])
+@pytest.mark.parametrize("gain", ["free", "unit"])
+def test_rows_that_say_the_same_twice_change_nothing(gain, apart):
+    rows, limits, gamma = rows_of("target 21", gain)
+    draw = np.random.default_rng(0)
+    again = rows + apart * draw.normal(size=rows.shape)
+    twice = Polyhedron.of(np.concatenate([rows, again]), np.tile(limits, 2), gamma)
+    points = torch.cat(kernels("target 21", gain, 100))
+    found, once = nearest(points, twice), nearest(points, polyhedron_of("target 21", gain))
+    size = torch.linalg.vector_norm(points, dim=-1)
+    assert (torch.linalg.vector_norm(found - once, dim=-1) <= (1e-9 + 100 * apart) * size).all()

@@ -17,6 +17,7 @@ EVERY = [
     sk.Unconstrained(start="task"),
     sk.Penalty(0.5),
     sk.Penalty(0.5, norm="absolute"),
+    sk.Penalty(0.5, growth=1.02),
     sk.Freeze(),
     sk.Projection(),
     sk.Projection(every=4),
@@ -61,6 +62,58 @@ def test_the_absolute_penalty_goes_straight_to_the_nearest_value():
     torch.testing.assert_close(moved, x * 4 / 5)  # one unit of length along the radius
     there = sk.Penalty(10.0, norm="absolute").repair(sk.Sphere(), x, {}, lr=1.0)
     torch.testing.assert_close(there, x / 5)
+
+
+class TestGrowingPenalty:
+    GROWING = sk.Penalty(0.5, growth=2.0)
+
+    def test_grows_after_each_step_of_a_run_that_is_not_allowed(self):
+        leaf, memory = self.GROWING.begin(CLOSED, X)
+        assert memory["strength"].tolist() == [0.5, 0.5]
+        assert self.GROWING.repair(CLOSED, leaf, memory, lr=0.1) is leaf
+        assert memory["strength"].tolist() == [1.0, 1.0]
+        one_allowed = X * torch.tensor([[[1.0, 0.0]], [[1.0, 1.0]]])
+        self.GROWING.repair(CLOSED, one_allowed, memory, lr=0.1)
+        assert memory["strength"].tolist() == [1.0, 2.0]
+        assert self.GROWING.price(CLOSED, X, memory).tolist() == [9.0, 18.0]
+
+    def test_one_row_that_is_not_allowed_is_enough(self):
+        """Events of a run share one strength, so that its price is that of a run."""
+        rows = torch.tensor([[[2.0, 0.0], [2.0, 0.0]], [[2.0, 0.0], [2.0, 1.0]]])
+        sphere = sk.Sphere(2.0)
+        _, memory = self.GROWING.begin(sphere, rows)
+        self.GROWING.repair(sphere, rows, memory, lr=0.1)
+        assert memory["strength"].tolist() == [0.5, 1.0]
+
+    def test_ends_at_ten_thousand_times_the_strength(self):
+        _, memory = self.GROWING.begin(CLOSED, X)
+        for _ in range(30):
+            self.GROWING.repair(CLOSED, X, memory, lr=0.1)
+        assert memory["strength"].tolist() == [5000.0, 5000.0]
+
+    def test_what_does_not_grow_remembers_nothing(self):
+        leaf, memory = sk.Penalty(0.5).begin(CLOSED, X)
+        sk.Penalty(0.5).repair(CLOSED, leaf, memory, lr=0.1)
+        assert memory == {}
+
+    def test_asks_for_a_price_inside_the_set(self):
+        """Where the set knows what is inside; a fixed strength asks for the set itself."""
+        drawn = sk.FilterShape.bandlimited(0.5, attenuation_db=30)
+        edge = drawn.inside().project(torch.randn(1, 40, 15, dtype=torch.float64))
+        edge[0, 0] = 0
+        edge[0, 0, 7] = 1  # an impulse lets everything pass
+        _, memory = self.GROWING.begin(drawn, edge)
+        wanted = 0.5 * drawn.inside().penalty(edge).sum(1)
+        torch.testing.assert_close(self.GROWING.price(drawn, edge, memory), wanted)
+        fixed = sk.Penalty(0.5).price(drawn, edge, {})
+        torch.testing.assert_close(fixed, 0.5 * drawn.penalty(edge).sum(1))
+        assert (wanted > 1.03 * fixed).all()
+
+    def test_says_so(self):
+        assert sk.Penalty(1.0, growth=1.0135).label == "Penalty 1 growing 1.0135"
+        labels = [s.label for s in sk.Penalty(1.0, growth=[1.01, 1.1]).variants()]
+        assert labels == ["Penalty 1 growing 1.01", "Penalty 1 growing 1.1"]
+        assert self.GROWING.guarantee == "none"
 
 
 def test_projection_every_third_step():
@@ -110,6 +163,17 @@ def test_stages_fill_all_steps(steps):
         (lambda: sk.Penalty([1.0, float("inf")]), "Wanted a finite strength from 0 up, got inf"),
         (lambda: sk.Penalty("strong"), "got 'strong'"),
         (lambda: sk.Penalty(1.0, norm="l1"), "Wanted norm='squared' or norm='absolute', got 'l1'"),
+        (lambda: sk.Penalty(1.0, growth=0.9), "Wanted a finite growth from 1 up, got 0.9"),
+        (lambda: sk.Penalty(1.0, growth=[1.1, float("inf")]), "growth from 1 up, got inf"),
+        (lambda: sk.Penalty(1.0, growth="fast"), "growth from 1 up, got 'fast'"),
+        (
+            lambda: sk.Penalty(1.0, norm="absolute", growth=1.1),
+            "Wanted norm='squared' for a strength that grows: the absolute one arrives",
+        ),
+        (
+            lambda: sk.Penalty(1.0, growth=1.1).output_price(CLOSED, X),
+            "grows is for weights.*Wanted Penalty.strength. on the value of a layer, or Projection",
+        ),
         (lambda: sk.Projection(every=0), "Wanted a whole number from 1 up for every, got 0"),
         (lambda: sk.Projection(every=1.5), "Wanted a whole number from 1 up for every, got 1.5"),
         (lambda: sk.Unconstrained(start="anywhere"), "got 'anywhere'"),

@@ -117,6 +117,8 @@ class Tracker:
         if "rows" not in memory:
             memory["rows"] = side.new_zeros(*lead, rows)
             memory["side"] = side.clone().view(*lead, 1)
+        for name in ("rows", "side"):  # the model may have gone elsewhere since
+            memory[name] = memory[name].to(side)
         y, before = memory["rows"].view(-1, rows), memory["side"].view(-1, 1)
         y.mul_(before == side)
         before.copy_(side)
