@@ -792,3 +792,5 @@ print("seconds of training in E2:", asked.summary()["seconds"].round(1).to_dict(
 #   links between structural and functional neuroscience
 #   findings](https://doi.org/10.1038/s42256-023-00748-9). Soft all the way: long wires cost more,
 #   none is closed.
+#
+# Next: [03 · Filters](03_filters.ipynb), where the drawing is a curve.

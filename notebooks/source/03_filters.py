@@ -21,7 +21,7 @@ from torch.nn.functional import conv1d, cross_entropy, mse_loss, pad
 
 import shapekeeper as sk
 from shapekeeper import course, plots, widgets
-from shapekeeper.constraints.filters import Subspace, response
+from shapekeeper.constraints.filters import Subspace, drift_bound, response_drift
 
 budget = course.budget()
 torch.set_num_threads(1)  # all networks here are small: a second thread would only get in the way
@@ -319,9 +319,10 @@ ax = plots.training(together({name: runs[name] for name in shown}), y="violation
 # 1"; from the middle on nobody asks, and slowly it creeps up. The jagged one is "growing": filters
 # go in, and now and then one comes out again.*
 #
-# How far can a slow layer go? Adam moves a tap by about the rate in each step, so no frequency can
-# move by more than the sum of all that. That is a bound; lay the measured drift beside it. (The
-# first stage, trained once more by itself, gives the filters of the middle.)
+# How far can a slow layer go? Adam moves a tap by about the rate in each step, and by a few times as
+# much at the very most, so no frequency can move by more than the sum of all that. That is a bound;
+# lay the measured drift beside it. (The first stage, trained once more by itself, gives the filters
+# of the middle.)
 
 # %%
 middle = replace(task, model=sk.tasks.short_model(task))
@@ -329,14 +330,14 @@ half = {"seeds": budget.seeds, "steps": budget.steps(600) // 2}
 first = sk.compare(middle, {"short": sk.Penalty(1.0)}, **half).models("short")
 
 # %%
-frequencies, drift = np.linspace(0, 1, 501), []
-sum_of_steps = 0.01 * task.optimizer.keywords["lr"] * half["steps"]
+bound = drift_bound(15, task.optimizer.keywords["lr"], half["steps"], rate=0.01)
+drift = []
 for start, end in zip(first, runs["short first"].models("short first"), strict=True):
-    a, b = (net.shaped.weight.detach().double() for net in (start, end))
-    moved, loudness = response(b - a, frequencies).abs().amax(-1), drawn.reference(a)
-    drift.append({"measured": moved / loudness, "bound": 15 * sum_of_steps / loudness})
-drift = [{name: values.max().item() for name, values in row.items()} for row in drift]
-pd.DataFrame(drift).assign(drawing=10 ** (-30 / 20)).rename_axis("seed").round(3)
+    a, b = (net.shaped.weight.detach() for net in (start, end))
+    moved, loudness = response_drift(drawn, a, b).change, drawn.reference(a)
+    drift.append({"measured": (moved / loudness).max(), "bound": (bound / loudness).max()})
+drift = pd.DataFrame(drift).astype(float).assign(drawing=10 ** (-30 / 20))
+drift.rename_axis("seed").round(3)
 
 # %% [markdown]
 # *The farthest that any frequency of any filter has moved, in units of the filter's loudness; what

@@ -68,9 +68,10 @@ class FilterShape(Constraint):
         >>> lowpass = FilterShape.lowpass(0.2, 0.35)
         >>> lowpass
         FilterShape.lowpass(0.2, 0.35)
-        >>> kernel = torch.full((31,), 1 / 31, dtype=torch.float64)
-        >>> lowpass.violation(kernel).round(decimals=1), lowpass.violation(lowpass.project(kernel))
-        (tensor(..., dtype=torch.float64), tensor(..., dtype=torch.float64))
+        >>> kernel = torch.zeros(31)
+        >>> kernel[15] = 1.0  # lets everything through: 40 dB too much in the stop band
+        >>> lowpass.violation(kernel).round(decimals=3), lowpass.violation(lowpass.project(kernel))
+        (tensor(40., dtype=torch.float64), tensor(0., dtype=torch.float64))
     """
 
     bands: tuple[Band, ...]
