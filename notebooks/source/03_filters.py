@@ -319,10 +319,10 @@ ax = plots.training(together({name: runs[name] for name in shown}), y="violation
 # 1"; from the middle on nobody asks, and slowly it creeps up. The jagged one is "growing": filters
 # go in, and now and then one comes out again.*
 #
-# How far can a slow layer go? Adam moves a tap by about the rate in each step, and by a few times as
-# much at the very most, so no frequency can move by more than the sum of all that. That is a bound;
-# lay the measured drift beside it. (The first stage, trained once more by itself, gives the filters
-# of the middle.)
+# How far can a slow layer go? Adam moves a tap by about the rate in each step, and by a few times
+# as much at the very most, so no frequency can move by more than the sum of all that. That is a
+# bound; lay the measured drift beside it. (The first stage, trained once more by itself, gives the
+# filters of the middle.)
 
 # %%
 middle = replace(task, model=sk.tasks.short_model(task))
