@@ -7,6 +7,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from test_filter_answers import BEST, loss, trained
+from test_filter_answers import SHAPES as ANSWERED
 from torch import nn
 from torch.nn import functional as F
 
@@ -145,6 +147,19 @@ class TestEveryStep:
         assert all(worst_miss(s, model.get_parameter(name)) < 0.02 for name, s in SHAPES.items())
         train(model, torch.optim.Adam(model.parameters(), lr=1e-2), 20)
         assert all(worst_miss(s, model.get_parameter(name)) > 1 for name, s in SHAPES.items())
+
+
+@pytest.mark.parametrize("name", ["template", "gain 1"])
+def test_the_way_in_arrives_late(name):
+    """The best kernels lie in corners of the set, where one row after another bites."""
+    shape, adam = ANSWERED[name], partial(torch.optim.Adam, lr=0.1)
+
+    def beyond(strategy: sk.Strategy, steps: int) -> float:
+        return loss(trained(shape, adam, steps, strategy)) / BEST[name] - 1
+
+    assert beyond(sk.Projection(), 250) < 1e-3
+    assert beyond(sk.Reparametrization(), 250) > 3e-3
+    assert beyond(sk.Reparametrization(), 5000) < 1e-3
 
 
 EYE = torch.eye(15, dtype=DOUBLE)[:, None]  # a layer gives its own taps
@@ -303,6 +318,24 @@ class TestTravels:
             optimizer = ADAM(model.parameters())
             train(model, optimizer, 4, held, x=X.to(dtype))
             assert not strategy.guarantee == "structural" or max(held.violation().values()) <= 0.02
+
+    @pytest.mark.parametrize("strategy", [*HARD, TRAVELS[-1]], ids=lambda s: s.label)
+    def test_seeds_as_one_program_are_seeds_alone(self, strategy):
+        """What a search remembers, and what has grown, belongs to each run."""
+        x, y = X.double(), Y
+        task = sk.Task(
+            "noise", model=lambda seed: Net().double(), data=sk.Data((x, y), (x, y)),
+            loss=F.cross_entropy, metric=sk.tasks.accuracy, batch_size=16,
+            constraints=SHAPES, optimizer=ADAM,
+        )  # fmt: skip
+        runs = [
+            sk.compare(task, [strategy], seeds=seeds, steps=20, batched=batched)
+            for seeds, batched in ([[0, 1, 2], True], [[0, 1, 2], False], [[1], True])
+        ]
+        together, apart, alone = (found.models(strategy.label) for found in runs)
+        for one, other in [*zip(together, apart, strict=True), (together[1], alone[0])]:
+            for a, b in zip(one.parameters(), other.parameters(), strict=True):
+                torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
 
 
 # -- a strength that grows -------------------------------------------------------------------------

@@ -86,7 +86,7 @@ class Polyhedron:
         values = map(TensorValue.of, (*arrays, p / room[:, None], products, pairs))
         return cls(*values, fuzz=float(fuzz), is_cone=cone)
 
-    def ray(self, a: Tensor) -> Tensor:
+    def ray(self, a: Tensor, share: float = 1.0) -> Tensor:
         """Where the way from `a` to the center of the same gain enters the set; `a` if inside.
 
         One product with a matrix, and a gradient everywhere (J. Tordesillas, J. P. How and M.
@@ -95,6 +95,7 @@ class Polyhedron:
 
         Args:
             a: `(..., m)`.
+            share: Of the way from the center to the boundary that may be gone.
 
         Returns:
             The points, same shape.
@@ -105,14 +106,14 @@ class Polyhedron:
             center, size, facing = gain * center, gain.abs(), 1 - 2 * (gain < 0).to(a.dtype)
         else:
             size = facing = torch.ones_like(a[..., :1])
-        way = a - center
+        way, size = a - center, share * size
         need = (way * facing) @ self.reach.on(a.device, a.dtype).mT
         # The share of the way that fits is room / need, and no more than all of it.
         need = need.amax(-1, keepdim=True) * (1 + self.fuzz * torch.finfo(a.dtype).eps)
         outside = need > size
         # Where nothing is cut off, 1 / 1 keeps the gradient of the other branch finite.
-        share = torch.where(outside, size, 1.0) / torch.where(outside, need, 1.0)
-        return torch.where(outside, center + share * way, a)
+        fits = torch.where(outside, size, 1.0) / torch.where(outside, need, 1.0)
+        return torch.where(outside, center + fits * way, a)
 
 
 def _center(p: np.ndarray, q: np.ndarray, gamma: np.ndarray) -> np.ndarray:

@@ -67,9 +67,12 @@ class SymmetricKernels:
         """The nearest ones to kernels `(..., taps)`."""
         return self._through(x, lambda a: nearest(a, self.coordinates))
 
-    def ray(self, x: Tensor) -> Tensor:
-        """Where the way from each kernel to the middle of the drawing enters the set."""
-        return self._through(x, self.coordinates.ray)
+    def ray(self, x: Tensor, share: float = 1.0) -> Tensor:
+        """Where the way from each kernel to the middle of the drawing enters the set.
+
+        Or a smaller set of the same middle, with this share of the way to each boundary.
+        """
+        return self._through(x, lambda a: self.coordinates.ray(a, share))
 
     def follow(self, x: Tensor, memory: dict[str, Tensor]) -> Tensor:
         """Allowed kernels that come nearest as the same kernels are asked again and again."""
