@@ -343,7 +343,7 @@ drift.rename_axis("seed").round(3)
 # *The farthest that any frequency of any filter has moved, in units of the filter's loudness; what
 # the rate promises; and what the drawing allows in the stop band.*
 #
-# The bound holds, and it is weak: it lets a filter go several times as far as the drawing allows.
+# The bound holds, and it is weak: it lets a filter go many times as far as the drawing allows.
 # And it is about *drift*: the filters it starts from were asked, not held. **A small rate is slow.
 # It is no guarantee**, and twice the steps make it half as good. It also learns least: half of the
 # steps went to a network that is thrown away.

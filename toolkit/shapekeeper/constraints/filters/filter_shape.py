@@ -533,8 +533,9 @@ class FilterShape(Constraint):
         That way leads from u, made symmetric, straight to the kernel in the middle of the drawing
         that has the gain of u (J. Tordesillas, J. P. How and M. Hutter 2023, RAYEN: imposition of
         hard convex constraints on neural networks, section 4). Where the best kernel lies in a
-        corner of the set, training by this chart takes long to get there: many times the steps that
-        Projection takes.
+        corner of the set, training by this chart takes long to get there, many times the steps that
+        Projection takes; where it lies inside, it may be missed, since no gradient leads free
+        numbers back that have left the set.
         """
         if self.kind == "band-limited":
             return self.project(u)

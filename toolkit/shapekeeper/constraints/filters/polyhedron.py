@@ -37,7 +37,6 @@ class Polyhedron:
         fuzz: By how much of its way from the center a point of the boundary seems beyond it, in
             units of the rounding error of a dtype.
         is_cone: Which of the two kinds it is.
-        is_cone: Whether q is 0 and the gain free.
 
     Example:
         >>> square = Polyhedron.of([[1, 0], [0, 1], [-1, 0], [0, -1]], [1, 1, 0, 0])
