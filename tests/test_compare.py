@@ -753,28 +753,25 @@ def test_models_of_another_task_are_refused(found, tmp_path: Path):
 def test_a_callback_watches_and_stops():
     seen = []
 
-    def stop_in_the_second(progress: sk.Progress) -> bool:
-        seen.append((progress.strategy, progress.step, progress.done))
-        return progress.strategy == "Projection" and progress.step >= 20
+    def stop_in_the_middle(progress: sk.Progress) -> bool:
+        seen.append((progress.step, progress.steps, len(progress.rows)))
+        return progress.step >= 20
 
     strategies = [sk.Penalty(1.0), sk.Projection(), sk.Freeze()]
-    found = sk.compare(task(), strategies, seeds=2, steps=50, callback=stop_in_the_second)
-    assert list(found.strategies) == ["Penalty 1", "Projection"]
-    assert found.frame.groupby("strategy")["step"].max().to_dict() == {
-        "Penalty 1": 50,
-        "Projection": 20,
-    }
-    assert seen[0] == ("Penalty 1", 0, 0)
-    assert seen[-1] == ("Projection", 20, 1)
-    assert found.notes == ["Stopped at step 20 of Projection."]
+    found = sk.compare(task(), strategies, seeds=2, steps=50, callback=stop_in_the_middle)
+    assert list(found.strategies) == ["Penalty 1", "Projection", "Freeze"]
+    assert seen[0] == (0, 50, 6)
+    assert seen[-1] == (20, 50, 6)
+    assert set(found.final()["step"]) == {20}
+    assert found.notes == ["Stopped at step 20 of 50."]
     assert len(found.models("Projection")) == 2
 
 
-def test_a_stop_at_the_last_step_is_a_stop():
+def test_a_stop_at_the_last_step_is_the_end():
     at_the_end = {"callback": lambda progress: progress.step == progress.steps}
     found = sk.compare(task(), [sk.Freeze(), sk.Projection()], seeds=2, steps=10, **at_the_end)
-    assert list(found.strategies) == ["Freeze"]
-    assert found.notes == ["Stopped at step 10 of Freeze."]
+    assert list(found.strategies) == ["Freeze", "Projection"]
+    assert found.notes == []
 
 
 def test_a_strategy_that_cannot_work_is_refused_before_any_is_trained():

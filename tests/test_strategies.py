@@ -171,7 +171,7 @@ def test_stages_fill_all_steps(steps):
             "Wanted norm='squared' for a strength that grows: the absolute one arrives",
         ),
         (
-            lambda: sk.Penalty(1.0, growth=1.1).output_price(CLOSED, X),
+            lambda: sk.Penalty(1.0, growth=1.1).output_price(CLOSED, X, {}),
             "grows is for weights.*Wanted Penalty.strength. on the value of a layer, or Projection",
         ),
         (lambda: sk.Projection(every=0), "Wanted a whole number from 1 up for every, got 0"),

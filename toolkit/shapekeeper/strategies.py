@@ -62,6 +62,9 @@ class Strategy:
         charted: Whether the network sees something else of a weight than the optimizer moves.
         priced: Whether a bound weight adds to the loss.
         output_priced: Whether the value of a bound layer does.
+        rowwise: Settings that the hooks for weights read by `setting`: strategies that differ in
+            nothing else train as the rows of one tensor.
+        runaway_words: What it means when `runaway` finds a run, and the way out; one sentence each.
 
     Example:
         >>> [s.label for s in Penalty([0.1, 1.0]).variants()]
@@ -74,6 +77,8 @@ class Strategy:
     charted: ClassVar[bool] = False
     priced: ClassVar[bool] = False
     output_priced: ClassVar[bool] = False
+    rowwise: ClassVar[tuple[str, ...]] = ()
+    runaway_words: ClassVar[str] = ""
     kinds: ClassVar[dict[str, type["Strategy"]]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -117,6 +122,10 @@ class Strategy:
         """The strategies to go through, each with its share of the steps."""
         return (Stage(1.0, self),)
 
+    def setting(self, name: str, memory: Memory) -> Any:
+        """A number of this strategy: `(runs,)` where the runs differ in it, else the setting."""
+        return memory.get(name, getattr(self, name))
+
     def starting_point(self, c: Constraint, x: Tensor) -> Tensor:
         """Where a bound weight begins, `(runs, *shape)`; the same for every strategy."""
         return c.start(x)
@@ -137,9 +146,16 @@ class Strategy:
         """What is added to the loss of each run, `(runs,)`."""
         return 0.0
 
-    def output_price(self, c: Constraint, value: Tensor) -> Tensor | float:
-        """What the value of a layer adds to the loss, summed over the batch, `(runs,)`."""
+    def output_price(self, c: Constraint, value: Tensor, memory: Memory) -> Tensor | float:
+        """What the value of a layer, `(runs, batch, ...)`, adds to the loss, `(runs,)`.
+
+        Summed over the batch. The memory is empty when a training or a stage begins; what is put
+        there stays.
+        """
         return self.price(c, value, {})
+
+    def output_after(self, c: Constraint, value: Tensor, memory: Memory) -> None:
+        """What is learned from the value of a layer, `(runs, batch, ...)`, after the step."""
 
     def before(
         self, c: Constraint, leaf: Tensor, optimizer: torch.optim.Optimizer, group: dict[str, Any]
@@ -149,6 +165,10 @@ class Strategy:
     def repair(self, c: Constraint, leaf: Tensor, memory: Memory, lr: float) -> Tensor:
         """The bound tensor after the optimizer's step; may write into `leaf`."""
         return leaf
+
+    def runaway(self, memory: Memory) -> Tensor | None:
+        """Which runs' memory of a bound tensor runs away, `(runs,)`; None if none can."""
+        return None
 
     def unfit(self, c: Constraint, optimizer: torch.optim.Optimizer) -> str:
         """Why this optimizer can't train a bound tensor, and what can; nothing if it can."""
@@ -240,6 +260,11 @@ class Penalty(Strategy):
     output_priced: ClassVar[bool] = True
 
     @property
+    def rowwise(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the setting
+        """The strength; one that grows is remembered from the start."""
+        return ("strength",) if self.growth == 1 else ()
+
+    @property
     def priced(self) -> bool:  # type: ignore[override]  # depends on the setting
         """The squared penalty is part of the loss; the absolute one is not."""
         return self.norm == "squared"
@@ -279,9 +304,9 @@ class Penalty(Strategy):
             return 0.0
         if self.growth > 1:
             return memory["strength"] * _per_run(c.inside().penalty(value))
-        return self.strength * _per_run(c.penalty(value))
+        return self.setting("strength", memory) * _per_run(c.penalty(value))
 
-    def output_price(self, c: Constraint, value: Tensor) -> Tensor | float:
+    def output_price(self, c: Constraint, value: Tensor, memory: Memory) -> Tensor | float:
         """The penalty on the value of a layer, squared or absolute."""
         if self.growth > 1:
             raise StrategyError(
@@ -300,7 +325,9 @@ class Penalty(Strategy):
             memory["strength"] = torch.where(met, memory["strength"], grown)
         if self.norm == "squared":
             return leaf
-        way, reach = c.project(leaf) - leaf, lr * self.strength
+        way, reach = c.project(leaf) - leaf, lr * self.setting("strength", memory)
+        if isinstance(reach, Tensor):
+            reach = reach.view(-1, *[1] * (leaf.dim() - 1))
         if c.separable:
             return leaf + way.clamp(-reach, reach)
         axes = tuple(range(-c.event_dims, 0))
@@ -538,6 +565,32 @@ class Staged(Strategy):
             {"share": p.share, "strategy": p.strategy.to_json(), "rate": p.rate} for p in self.parts
         ]
         return {"strategy": "Staged", "parts": parts}
+
+
+def joinable(one: Strategy, other: Strategy) -> bool:
+    """Whether two strategies differ in rowwise settings alone.
+
+    Args:
+        one: A strategy without a sweep.
+        other: The same.
+
+    Returns:
+        Whether their runs can be the rows of one tensor, moved by one optimizer.
+
+    Example:
+        >>> joinable(Penalty(1.0), Penalty(10.0)), joinable(Penalty(1.0), Projection())
+        (True, False)
+    """
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Staged) and isinstance(other, Staged):
+        pairs = list(zip(one.parts, other.parts, strict=False))
+        alike = all((a.share, a.rate, a.model) == (b.share, b.rate, b.model) for a, b in pairs)
+        same = len(one.parts) == len(other.parts) and alike
+        return same and all(joinable(a.strategy, b.strategy) for a, b in pairs)
+    fixed = [f.name for f in dataclasses.fields(one) if f.name not in one.rowwise]
+    same = all(getattr(one, name) == getattr(other, name) for name in fixed)
+    return same and one.rowwise == other.rowwise
 
 
 def stage_ends(stages: tuple[Stage, ...], steps: int) -> list[int]:

@@ -1,10 +1,9 @@
-"""Training: one strategy on one task, for all seeds of a group as one program."""
+"""Training: the runs of a strategy as the rows of stacked tensors, one step at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
-from math import prod
 from time import perf_counter
 from typing import Any
 
@@ -13,110 +12,179 @@ import torch
 from torch import Tensor
 
 from shapekeeper.constraints import Constraint
-from shapekeeper.optimizers import ELEMENTWISE, asks_again
+from shapekeeper.optimizers import fuse
 from shapekeeper.randomness import seed_of
-from shapekeeper.strategies import Stage, Strategy, StrategyError, stage_ends
-from shapekeeper.tasks import Data, Task, TaskError, batch_indices
+from shapekeeper.strategies import Strategy, StrategyError, stage_ends
+from shapekeeper.tasks import Task
 
+from .batches import Batches
 from .program import Named, Program
+from .slabs import Slab, treats_all_alike
 
-__all__ = ["Training", "why_not_batched"]
+__all__ = ["Shelf", "Training", "take_step"]
 
 LOGGED = 25  # rows of a run's history, besides the start
 
+# Batches of a group of seeds, which all strategies that train on them share.
+Shelf = dict[tuple[tuple[int, ...], torch.dtype], Batches]
+
 
 class Training:
-    """A strategy's runs while they train.
+    """The runs of one strategy, or of a sweep, while they train: a part of a comparison.
+
+    Its rows are runs: all seeds of the first strategy, then all of the next. Optimizer, memory and
+    stages are its own, so that it never matters who else takes a step at the same time.
 
     Args:
         task: What to train.
-        strategy: How the constraints are held; one without a sweep.
-        seeds: One run for each.
+        strategies: Label -> strategy without a sweep; several must be `joinable`.
+        seeds: One run of each strategy for each.
         steps: How many steps to take.
         device: Where to compute.
-        batched: All runs as one program; else there must be a single seed.
+        batched: All runs as one program; else there must be a single run.
+        shelf: Batches that others have made already.
 
     Attributes:
         step: Steps taken so far.
+        seconds: Time spent on them; its share of what was computed in company.
+        history: Rows of the table so far.
         notes: What a reader of the results should know.
     """
 
     def __init__(
         self,
         task: Task,
-        strategy: Strategy,
+        strategies: Mapping[str, Strategy],
         seeds: list[int],
         steps: int,
         device: torch.device,
         batched: bool = True,
+        shelf: Shelf | None = None,
     ) -> None:
-        self.task, self.strategy, self.seeds, self.steps = task, strategy, seeds, steps
-        self.device, self.batched = device, batched
-        self.step, self.seconds, self.notes = 0, 0.0, []
+        self.task, self.strategies = task, dict(strategies)
+        self.seeds, self.steps, self.device, self.batched = seeds, steps, device, batched
+        self.shelf: Shelf = {} if shelf is None else shelf
+        self.history: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self.step, self.seconds = 0, 0.0
+        self.stages = [s.stages() for s in self.strategies.values()]
+        self.ends = stage_ends(self.stages[0], steps)
+        self.logged = set(np.linspace(0, steps, min(steps, LOGGED) + 1).round().astype(int))
+        self.index = -1  # of the stage
         self.values: Named = {}
-        runs = len(seeds)
-        self.alive = torch.ones(runs, dtype=torch.bool, device=device)
-        self.peak = torch.zeros(runs, dtype=torch.float64, device=device)
+        self.runs = len(self.strategies) * len(seeds)
+        self.alive = torch.ones(self.runs, dtype=torch.bool, device=device)
+        self.peak = torch.zeros(self.runs, dtype=torch.float64, device=device)
         self.loss_sum, self.loss_steps = torch.zeros_like(self.peak), 0
-        self.order: Tensor | None = None
 
-    def train(self) -> Iterator[list[dict[str, Any]]]:
-        """Train to the end, handing out one row for each seed at each logged step."""
-        logged = set(np.linspace(0, self.steps, min(self.steps, LOGGED) + 1).round().astype(int))
-        stages = self.strategy.stages()
-        for stage, end in zip(stages, stage_ends(stages, self.steps), strict=True):
-            self._enter(stage)
-            if self.step == 0:
-                yield self._rows()
-            while self.step < end:
-                started = perf_counter()
-                self._take_step()
-                self.seconds += perf_counter() - started
-                if self.step in logged:
-                    yield self._rows()
-            self.values = self.tensors()
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are taken and measured."""
+        return self.step == self.steps and bool(self.history)
+
+    @property
+    def companions(self) -> Any:
+        """Parts for which this is equal can share a forward and a backward pass."""
+        if not self.batched or self.program.on_outputs:
+            return id(self)
+        return id(self.batches), self.stage.model, self.step
+
+    def turn(self) -> None:
+        """Enter the stage to which the next step belongs."""
+        due = next((i for i, end in enumerate(self.ends) if self.step < end), len(self.ends) - 1)
+        if due != self.index:
+            self.values = self.tensors() if self.index >= 0 else {}
+            self.enter(due)
+
+    def log(self) -> list[dict[str, Any]]:
+        """One row for each run where the table has one for this step and has none yet."""
+        last = self.history[-1]["step"] if self.history else -1
+        if self.step not in self.logged or self.step == last:
+            return []
+        rows = self.rows()
+        self.history += rows
+        return rows
 
     @torch.no_grad()
     def tensors(self) -> Named:
         """What the network sees: weights and buffers `(runs, *shape)` by name."""
-        return {k: v.detach() for k, v in {**self._weights(), **self.buffers}.items()}
+        return {k: v.detach() for k, v in {**self.weights(), **self.buffers}.items()}
 
     # -- a stage begins ----------------------------------------------------------------------
 
-    def _enter(self, stage: Stage) -> None:
-        self.stage, self.hooks = stage, stage.strategy
+    def enter(self, index: int) -> None:
+        """Begin a stage: values pass by name and shape, everything else starts anew."""
+        self.index, self.stage = index, self.stages[0][index]
+        self.hooks = self.stage.strategy
         self.peak = torch.zeros_like(self.peak)
-        task = replace(self.task, model=stage.model) if stage.model else self.task
+        model = self.stage.model
+        task = replace(self.task, model=model) if model else self.task
         models = [task.start_model(seed) for seed in self.seeds]
         self.program = Program(self.task, models, self.device, self.batched)
         self._refuse_soft_on_blocked()
-        fresh = {**self.program.parameters, **self.program.buffers}
+        self.batches = self._shared_batches()
+        fresh = self._for_each_strategy({**self.program.parameters, **self.program.buffers})
         kept = {k for k, v in fresh.items() if k in self.values and self.values[k].shape == v.shape}
         values = {k: self.values[k].clone() if k in kept else v for k, v in fresh.items()}
         self.buffers = {k: values[k] for k in self.program.buffers}
         self.handles: Named = {}
         self.memory: dict[str, Named] = {}
+        self.output_memory: dict[str, Named] = {name: {} for name in self.program.on_outputs}
         with torch.no_grad():
             for name in self.program.parameters:
                 self._begin(name, values[name], carried=name in kept)
-        self._load_data()
         self.slabs: list[Slab] = []
         self.optimizer: torch.optim.Optimizer | None = None
+
+    def _for_each_strategy(self, named: Named) -> Named:
+        """Tensors of all seeds, once for each strategy."""
+        times = len(self.strategies)
+        if times == 1:
+            return named
+        return {k: v.repeat(times, *[1] * (v.dim() - 1)) for k, v in named.items()}
 
     def _begin(self, name: str, x: Tensor, carried: bool) -> None:
         c = self.program.on_weights.get(name)
         if c is None:
             self.handles[name] = x.clone().requires_grad_()
             return
+        parts = x.chunk(len(self.strategies))
+        pairs = [self._begun(i, c, part, carried, name) for i, part in enumerate(parts)]
+        leaves, memories = zip(*pairs, strict=True)
+        memory = {k: torch.cat([m[k] for m in memories]) for k in memories[0]}
+        self.memory[name] = self._settings(x) | memory
+        self.handles[name] = torch.cat(leaves).requires_grad_()
+
+    def _settings(self, x: Tensor) -> Named:
+        """Numbers in which the strategies of a sweep differ, one for each run."""
+        if len(self.strategies) == 1:
+            return {}
+        hooks = [stages[self.index].strategy for stages in self.stages]
+        columns = {name: [getattr(h, name) for h in hooks] for name in self.hooks.rowwise}
+        return {
+            name: torch.as_tensor(column, dtype=x.dtype, device=x.device).repeat_interleave(
+                len(self.seeds)
+            )
+            for name, column in columns.items()
+        }
+
+    def _begun(
+        self, i: int, c: Constraint, x: Tensor, carried: bool, name: str
+    ) -> tuple[Tensor, Named]:
+        """Leaf and memory of one strategy's runs."""
+        hooks = self.stages[i][self.index].strategy
         if not carried:
-            x = self.hooks.starting_point(c, x)
-        elif self.hooks.guarantee == "structural":
+            x = hooks.starting_point(c, x)
+        elif hooks.guarantee == "structural":
             x = c.project(x)
-        leaf, self.memory[name] = self.hooks.begin(c, x)
-        self.handles[name] = leaf.clone().requires_grad_()
-        moved = (self.hooks.weights(c, leaf, self.memory[name]) - x).abs().max().item()
+        leaf, memory = hooks.begin(c, x)
+        moved = (hooks.weights(c, leaf, memory) - x).abs().max().item()
         if moved > 1e-5 * (1 + x.abs().max().item()):
-            self.notes.append(f"the start of {name!r} was moved inside by up to {moved:.2g}.")
+            label = list(self.strategies)[i]
+            self.notes.append(
+                f"{label}: the start of {name!r} was moved inside by up to {moved:.2g}."
+            )
+        return leaf.clone(), memory
 
     def _refuse_soft_on_blocked(self) -> None:
         if self.program.layout == "blocked" and self.hooks.guarantee != "structural":
@@ -125,31 +193,16 @@ class Training:
                 "compile with layout='dense'."
             )
 
-    def _load_data(self) -> None:
-        data = [self.task.data_for(seed) for seed in self.seeds]
-        self.shared = all(d is data[0] for d in data)
-        parts = data[:1] if self.shared else data
-        moved = [d.to(self.device, self.program.dtype) for d in parts]
-        self.data = moved[0].parts if self.shared else _stacked(moved)
+    def _shared_batches(self) -> Batches:
+        dtype = self.program.dtype
+        key = tuple(self.seeds), dtype
+        if key not in self.shelf:
+            self.shelf[key] = Batches(self.task, self.seeds, self.device, dtype)
+        return self.shelf[key]
 
     # -- one step ----------------------------------------------------------------------------
 
-    def _take_step(self) -> None:
-        x, y = self._batch()
-        with self._own_randomness():
-            seen = self._weights()
-            loss, _, passed = self.program.losses(seen, self._frozen(), x, y, self.hooks.output)
-            total = loss + self._price(seen, passed)
-            leaves = list(self.handles.values())
-            grads = torch.autograd.grad(total.sum(), leaves, allow_unused=True)
-        with torch.no_grad():
-            self._watch(seen, passed)
-            self._move(total, dict(zip(self.handles, grads, strict=True)))
-            self.loss_sum += loss
-        self.loss_steps += 1
-        self.step += 1
-
-    def _weights(self) -> Named:
+    def weights(self) -> Named:
         """What the network sees of each leaf; gradients flow to the handles."""
         return {
             k: self.hooks.weights(self.program.on_weights[k], leaf, self.memory[k])
@@ -158,17 +211,20 @@ class Training:
             for k, leaf in self.handles.items()
         }
 
-    def _price(self, seen: Named, passed: Named) -> Tensor | float:
+    def price(self, seen: Named, passed: Named) -> Tensor | float:
         """What the strategy adds to the loss of each run."""
         on_weights, on_outputs = self.program.on_weights, self.program.on_outputs
         price = sum(self.hooks.price(c, seen[k], self.memory[k]) for k, c in on_weights.items())
         for name, c in on_outputs.items():
-            price = price + self.hooks.output_price(c, passed[name]) / self.task.batch_size
+            memory = self.output_memory[name]
+            asked = self.hooks.output_price(c, passed[name], memory)
+            price = price + asked / self.task.batch_size
         return price
 
-    def _move(self, total: Tensor, grads: dict[str, Tensor | None]) -> None:
+    @torch.no_grad()
+    def move(self, loss: Tensor, total: Tensor, grads: dict[str, Tensor | None]) -> None:
         """The optimizer's step, then what the strategy does to bound tensors."""
-        optimizer = self.optimizer or self._arm(grads)
+        optimizer = self.optimizer or self.arm([k for k, g in grads.items() if g is not None])
         moving = {name: grad for name, grad in grads.items() if grad is not None}
         for name, grad in moving.items():
             self.gathered[name].copy_(grad)
@@ -186,26 +242,36 @@ class Training:
             if self.device.type != "cpu" or not self.alive.all():
                 torch.where(self._rows_of(old), slab.tensor, old, out=slab.tensor)
             self._repair(slab, old, lr=float(optimizer.param_groups[0]["lr"]))
+        self.loss_sum += loss
+        self.loss_steps += 1
+        self.step += 1
 
-    def _arm(self, grads: dict[str, Tensor | None]) -> torch.optim.Optimizer:
+    def learn(self, passed: Named) -> None:
+        """What the strategy takes from the values of bound layers, after the step."""
+        for name, c in self.program.on_outputs.items():
+            self.hooks.output_after(c, passed[name].detach(), self.output_memory[name])
+
+    def arm(self, moving: list[str]) -> torch.optim.Optimizer:
         """Build the optimizer; the handles become views of what it moves."""
         alone = not self.batched
         leaves = {k: h.detach() for k, h in self.handles.items()}
         self.slabs = [Slab.single(k, v, alone) for k, v in leaves.items()]
         optimizer = self.task.optimizer([slab.tensor for slab in self.slabs])
         apart = any(not c.separable for c in self.program.on_weights.values())
-        if not (alone or apart) and _treats_all_alike(optimizer, self.slabs):
+        if not (alone or apart) and treats_all_alike(optimizer, self.slabs):
             # Elementwise optimizers don't mind that all is one tensor, and are much faster on it.
             # A leaf without gradient is left out, since an optimizer skips it.
-            self.slabs = [Slab.columns({k: v for k, v in leaves.items() if grads[k] is not None})]
+            self.slabs = [Slab.columns({k: leaves[k] for k in leaves if k in moving})]
             optimizer = self.task.optimizer([self.slabs[0].tensor])
+        if self.batched:
+            fuse(optimizer)
         self.gathered: Named = {}
         for slab in self.slabs:
             self.gathered |= slab.views(slab.grad)
             views = slab.views(slab.tensor.detach())
             self.handles |= {name: view.requires_grad_() for name, view in views.items()}
         self._refuse_unfit(optimizer)
-        self.optimizer = optimizer
+        self.moving, self.optimizer = moving, optimizer
         return optimizer
 
     def _refuse_unfit(self, optimizer: torch.optim.Optimizer) -> None:
@@ -214,7 +280,7 @@ class Training:
             if problem := self.hooks.unfit(c, optimizer):
                 raise StrategyError(f"{self.hooks.label} can't hold {name!r} here: {problem}")
 
-    def _prepare(self, slab: "Slab", optimizer: torch.optim.Optimizer) -> None:
+    def _prepare(self, slab: Slab, optimizer: torch.optim.Optimizer) -> None:
         """What the strategy does before the step to bound tensors of their own."""
         name = next(iter(slab.shapes))
         c = self.program.on_weights.get(name)
@@ -224,7 +290,7 @@ class Training:
         group = next(g for g in groups if any(p is slab.tensor for p in g["params"]))
         self.hooks.before(c, slab.tensor, optimizer, group)
 
-    def _repair(self, slab: "Slab", before: Tensor, lr: float) -> None:
+    def _repair(self, slab: Slab, before: Tensor, lr: float) -> None:
         """Rate and repair of the bound tensors in a slab."""
         for name in slab.shapes:
             rate, c = self._rate(name), self.program.on_weights.get(name)
@@ -235,7 +301,9 @@ class Training:
                 old = slab.views(before)[name]
                 handle.copy_(torch.lerp(old, handle, rate))
             if c is not None:
-                handle.copy_(self.hooks.repair(c, handle, self.memory[name], lr))
+                repaired = self.hooks.repair(c, handle, self.memory[name], lr)
+                if repaired is not handle:
+                    handle.copy_(repaired)
 
     def _rate(self, name: str) -> float:
         """Factor on the optimizer's step: bound weights, and all of a bound layer."""
@@ -244,7 +312,7 @@ class Training:
         )
         return self.stage.rate * self.hooks.rate if bound else 1.0
 
-    def _frozen(self) -> Named:
+    def step_buffers(self) -> Named:
         """Buffers for this step; a frozen layer writes to copies, which are dropped."""
         if self.hooks.rate:
             return self.buffers
@@ -265,7 +333,8 @@ class Training:
         """Which runs are alive, in a shape that broadcasts over the tensor."""
         return self.alive.view(-1, *[1] * (tensor.dim() - 1)) if self.batched else self.alive[0]
 
-    def _watch(self, weights: Named, passed: Named) -> None:
+    @torch.no_grad()
+    def watch(self, weights: Named, passed: Named) -> None:
         """Keep the worst violation of any step, on the device."""
         on_weights, on_outputs = self.program.on_weights, self.program.on_outputs
         bound = [(c, weights[k]) for k, c in on_weights.items()]
@@ -276,25 +345,8 @@ class Training:
                 worst = worst.flatten(1).amax(1)
             self.peak = torch.maximum(self.peak, worst if c.scale == 1 else worst / c.scale)
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        """Inputs and targets `(runs, batch, ...)` of this step: a function of seed and step."""
-        x, y = self.data["train"]
-        examples = x.shape[0 if self.shared else 1]
-        epoch, k = divmod(self.step, max(1, examples // self.task.batch_size))
-        if k == 0 or self.order is None:
-            size = self.task.batch_size
-            orders = [batch_indices(seed, epoch, examples, size) for seed in self.seeds]
-            self.order = torch.stack(orders).to(self.device)
-        chosen = self.order[:, k]
-        if not self.shared:
-            runs = torch.arange(len(chosen), device=self.device)[:, None]
-            return x[runs, chosen], y[runs, chosen]
-        # index_select copies whole rows; indexing with a matrix is several times slower.
-        picked = [t.index_select(0, chosen.flatten()).unflatten(0, chosen.shape) for t in (x, y)]
-        return picked[0], picked[1]
-
     @contextmanager
-    def _own_randomness(self) -> Iterator[None]:
+    def own_randomness(self) -> Iterator[None]:
         """A layer that draws (dropout) draws the same numbers whatever else is trained."""
         if self.batched:
             yield  # vmap refuses layers that draw
@@ -310,33 +362,43 @@ class Training:
     # -- measuring ---------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _rows(self) -> list[dict[str, Any]]:
-        """One row for each seed, measured now."""
-        weights = self._weights()
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each run, measured now."""
+        weights = self.weights()
         test, raw, passed = self._scores(weights, "test", self.hooks.output)
-        columns: dict[str, Any] = {"seed": self.seeds, "step": self.step}
-        columns["loss"] = self._training_loss(weights)
+        columns: dict[str, Any] = {"loss": self._training_loss(weights)}
         columns["loss:test"], columns["metric"] = test
-        for part in [name for name in self.data if name not in ("train", "test")]:
+        for part in [name for name in self.batches.data if name not in ("train", "test")]:
             (_, columns[f"metric:{part}"]), _, _ = self._scores(weights, part, self.hooks.output)
         columns["metric_held"] = self._held(weights, columns["metric"])
         columns |= self._violations(weights, raw, passed)
         alive = self.alive.cpu().numpy()
-        for name, column in columns.items():
-            if name not in ("seed", "step"):
-                columns[name] = np.where(alive, _numbers(column), np.nan)
-        columns |= {"diverged": ~alive, "evaluations": self.step, "seconds": self.seconds}
+        columns = {name: np.where(alive, _numbers(c), np.nan) for name, c in columns.items()}
+        columns |= {"diverged": ~alive, "evaluations": self.step}
+        # In company, what the rows cost can't be told apart.
+        columns["seconds"] = self.seconds / len(self.strategies)
+        runs = [(label, seed) for label in self.strategies for seed in self.seeds]
         return [
-            {k: _plain(v if np.ndim(v) == 0 else v[i]) for k, v in columns.items()}
-            for i in range(len(self.seeds))
+            {"strategy": label, "seed": seed, "step": self.step}
+            | {k: _plain(v if np.ndim(v) == 0 else v[i]) for k, v in columns.items()}
+            for i, (label, seed) in enumerate(runs)
         ]
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Inputs and targets `(runs, batch, ...)` of this step."""
+        return self.repeated(self.batches.at(self.step))
+
+    def repeated(self, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """What all seeds see, once for each strategy."""
+        x, y = self._for_each_strategy(dict(enumerate(pair))).values()  # type: ignore[arg-type]
+        return x, y
 
     def _training_loss(self, weights: Named) -> Tensor:
         """Mean loss on training batches since the last row, without the strategy's price."""
         if self.loss_steps == 0:
-            x, y = self._batch()
+            x, y = self.batch()
             buffers = {k: v.clone() for k, v in self.buffers.items()}
-            with self._own_randomness():
+            with self.own_randomness():
                 return self.program.losses(weights, buffers, x, y, self.hooks.output)[0]
         mean = self.loss_sum / self.loss_steps
         self.loss_sum, self.loss_steps = torch.zeros_like(self.loss_sum), 0
@@ -346,9 +408,11 @@ class Training:
         self, weights: Named, part: str, treat: Any
     ) -> tuple[tuple[list[float], list[float]], Named, Named]:
         """Loss and metric of each run on a part of the data, and the values of bound layers."""
-        x, y = self.data[part]
-        prediction, raw, passed = self.program.predict(weights, self.buffers, x, self.shared, treat)
-        pairs = [(p, y if self.shared else y[i]) for i, p in enumerate(prediction)]
+        shared, (x, y) = self.batches.shared, self.batches.data[part]
+        if not shared:
+            x, y = self.repeated((x, y))
+        prediction, raw, passed = self.program.predict(weights, self.buffers, x, shared, treat)
+        pairs = [(p, y if shared else y[i]) for i, p in enumerate(prediction)]
         scores = (self.task.loss, self.task.metric)
         loss, metric = ([float(score(p, t)) for p, t in pairs] for score in scores)
         return (loss, metric), raw, passed
@@ -370,14 +434,14 @@ class Training:
         scaled, allowed = [], []
         values = {k: weights[k] for k in self.program.on_weights} | passed
         for name, c in {**self.program.on_weights, **self.program.on_outputs}.items():
-            violation = c.violation(values[name]).reshape(len(self.seeds), -1)
+            violation = c.violation(values[name]).reshape(self.runs, -1)
             columns[f"violation:{name}"] = violation.amax(1)
             scaled.append(violation.amax(1) / c.scale)
-            allowed.append(c.allows(values[name]).reshape(len(self.seeds), -1).float())
+            allowed.append(c.allows(values[name]).reshape(self.runs, -1).float())
             if name in raw:
-                worst = c.violation(raw[name]).reshape(len(self.seeds), -1).amax(1)
+                worst = c.violation(raw[name]).reshape(self.runs, -1).amax(1)
                 columns[f"violation_raw:{name}"] = worst
-        nothing = torch.zeros(len(self.seeds))
+        nothing = torch.zeros(self.runs)
         one = len(scaled) == 1
         worst = torch.stack(scaled).amax(0) if scaled else nothing
         columns["violation"] = next(iter(columns.values())) if one else worst
@@ -385,127 +449,76 @@ class Training:
         columns["allowed"] = torch.cat(allowed, 1).mean(1) if allowed else nothing + 1
         return columns
 
+    def warnings(self) -> list[str]:
+        """What has gone wrong in the memory of the strategies, one sentence for each of them."""
+        memories = {**self.memory, **self.output_memory}
+        found = [(name, self.hooks.runaway(memory)) for name, memory in memories.items() if memory]
+        sentences = []
+        for name, runs in found:
+            lost = [] if runs is None else runs.view(-1, len(self.seeds)).sum(1).tolist()
+            sentences += [
+                f"{label}, {name!r}, {count} of {len(self.seeds)} seeds: {self.hooks.runaway_words}"
+                for label, count in zip(self.strategies, lost, strict=False)
+                if count
+            ]
+        return sentences
 
-@dataclass(frozen=True)
-class Slab:
-    """What an optimizer moves: one leaf, or many as the columns of one tensor.
 
-    Attributes:
-        shapes: Shape `(runs, *shape)` of each leaf, in the order of their columns.
-        tensor: The numbers: `(runs, columns)`, or a single leaf in its own shape.
-        grad: Where gradients are gathered, of the same form.
-        joined: Whether the leaves are columns.
+def take_step(parts: list[Training]) -> None:
+    """One step of parts whose `companions` are equal, by one forward and one backward pass.
+
+    Args:
+        parts: Each in the stage to which the step belongs.
     """
-
-    shapes: dict[str, tuple[int, ...]]
-    tensor: Tensor
-    grad: Tensor
-    joined: bool
-
-    @classmethod
-    def single(cls, name: str, leaf: Tensor, alone: bool) -> "Slab":
-        """One leaf, without the runs axis where it is alone."""
-        tensor = leaf[0] if alone else leaf
-        return cls({name: tuple(leaf.shape)}, tensor, torch.zeros_like(tensor), False)
-
-    @classmethod
-    def columns(cls, leaves: Named) -> "Slab":
-        """All leaves side by side, `(runs, columns)`."""
-        tensor = torch.cat([leaf.flatten(1) for leaf in leaves.values()], 1)
-        shapes = {name: tuple(leaf.shape) for name, leaf in leaves.items()}
-        return cls(shapes, tensor, torch.zeros_like(tensor), True)
-
-    def views(self, tensor: Tensor) -> Named:
-        """Each leaf `(runs, *shape)` as a view of a tensor of the slab's form."""
-        if not self.joined:
-            return {name: tensor.view(shape) for name, shape in self.shapes.items()}
-        columns = tensor.split([prod(shape[1:]) for shape in self.shapes.values()], 1)
-        return {
-            name: column.unflatten(1, shape[1:])
-            for column, (name, shape) in zip(columns, self.shapes.items(), strict=True)
-        }
+    first, started = parts[0], perf_counter()
+    sizes = [part.runs for part in parts]
+    with first.own_randomness():
+        seen = [part.weights() for part in parts]
+        given = [part.step_buffers() for part in parts]
+        buffers = _joined(given)
+        x, y = _joined_batches(parts)
+        loss, _, passed = first.program.losses(_joined(seen), buffers, x, y, first.hooks.output)
+        losses = loss.split(sizes)
+        pairs = zip(parts, losses, seen, strict=True)
+        totals = [own + part.price(weights, passed) for part, own, weights in pairs]
+        leaves = [leaf for part in parts for leaf in part.handles.values()]
+        grads = iter(torch.autograd.grad(sum(t.sum() for t in totals), leaves, allow_unused=True))
+    _write_back(given, buffers, sizes)
+    shared = (perf_counter() - started) / sum(sizes)
+    for part, own, total, weights in zip(parts, losses, totals, seen, strict=True):
+        started = perf_counter()
+        part.watch(weights, passed)
+        part.move(own.detach(), total.detach(), {name: next(grads) for name in part.handles})
+        part.learn(passed)
+        part.seconds += shared * part.runs + perf_counter() - started
 
 
-def _treats_all_alike(optimizer: torch.optim.Optimizer, slabs: list[Slab]) -> bool:
-    """Whether an optimizer acts on each number by itself, and on all with the same settings."""
-    groups = [group["params"] for group in optimizer.param_groups]
-    given = [slab.tensor for slab in slabs]
-    one = len(groups) == 1 and len(groups[0]) == len(given)
-    return type(optimizer) in ELEMENTWISE and one and all(map(_same, groups[0], given))
+def _joined(named: list[Named]) -> Named:
+    """The rows of all parts under each other."""
+    if len(named) == 1:
+        return named[0]
+    return {k: torch.cat([tensors[k] for tensors in named]) for k in named[0]}
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
-    return a is b
+def _joined_batches(parts: list[Training]) -> tuple[Tensor, Tensor]:
+    """All are at the same step of the same batches."""
+    pair = parts[0].batches.at(parts[0].step)
+    times = sum(len(part.strategies) for part in parts)
+    x, y = (t.repeat(times, *[1] * (t.dim() - 1)) if times > 1 else t for t in pair)
+    return x, y
 
 
-def why_not_batched(task: Task, strategy: Strategy, seeds: list[int], device: torch.device) -> str:
-    """Why the runs of a strategy can't be one program, or nothing if they can.
-
-    Raises:
-        TaskError: If a single run can't take a step either, or the optimizer needs a closure.
-    """
-    for stage in strategy.stages():
-        staged = replace(task, model=stage.model) if stage.model else task
-        tried = Stage(1.0, stage.strategy)
-        if reason := _why_not_optimizer(staged) or _why_not_model(staged, tried, seeds, device):
-            return reason
-    return ""
-
-
-def _why_not_optimizer(task: Task) -> str:
-    optimizer = task.optimizer(list(task.start_model(0).parameters()))
-    name = type(optimizer).__name__
-    if asks_again(optimizer):
-        raise TaskError(
-            f"task {task.name!r}",
-            [
-                f"{name} asks for the loss again within a step; wanted an optimizer that takes one "
-                "gradient a step, e.g. Adam, SGD or RMSprop."
-            ],
-        )
-    if type(optimizer) in ELEMENTWISE:
-        return ""
-    return f"{name} is not known to act on each number by itself"
-
-
-def _why_not_model(task: Task, stage: Stage, seeds: list[int], device: torch.device) -> str:
-    """Try one step as one program, then alone."""
-
-    def attempt(tried: list[int], batched: bool) -> Exception | None:
-        training = Training(task, stage.strategy, tried, 1, device, batched)
-        try:
-            training._enter(stage)
-            training._take_step()
-            training._rows()
-        except (StrategyError, TaskError):
-            raise
-        except Exception as error:
-            return error
-        return None
-
-    together = attempt(seeds[:2], batched=True)
-    if together is None:
-        return ""
-    if alone := attempt(seeds[:1], batched=False):
-        problem = f"One training step fails: {type(alone).__name__}: {alone}"
-        raise TaskError(f"task {task.name!r}", [problem]) from alone
-    return f"its model can't run under torch.vmap ({str(together).strip().splitlines()[0]})"
+def _write_back(given: list[Named], buffers: Named, sizes: list[int]) -> None:
+    """What layers have written to their buffers, such as the running mean of a batch norm."""
+    if len(given) == 1:
+        return
+    for name, tensor in buffers.items():
+        for own, rows in zip(given, tensor.split(sizes), strict=True):
+            own[name].copy_(rows)
 
 
 def _project(c: Constraint, value: Tensor) -> Tensor:
     return c.project(value)
-
-
-def _stacked(data: list[Data]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Parts of all runs' data with a runs axis; every part must have one size."""
-    parts = [d.parts for d in data]
-    return {
-        name: (
-            torch.stack([p[name][0] for p in parts]),
-            torch.stack([p[name][1] for p in parts]),
-        )
-        for name in parts[0]
-    }
 
 
 def _numbers(column: Any) -> np.ndarray:

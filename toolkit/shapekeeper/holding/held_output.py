@@ -106,7 +106,7 @@ class HeldOutput:
                 "gradients since it was last called."
             )
         values, self.recorded = self.recorded, []
-        prices = [hooks.output_price(c, v[None]) / max((1, *v.shape[:1])) for v in values]
+        prices = [hooks.output_price(c, v[None], {}) / max((1, *v.shape[:1])) for v in values]
         return torch.stack([torch.as_tensor(price).sum() for price in prices]).sum()
 
     def violation(self) -> float:
