@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import shapekeeper as sk
+from shapekeeper.compare.statistics import paired_interval, power, seeds_needed
 from shapekeeper.randomness import seed_of
 from shapekeeper.strategies import stage_ends
 from shapekeeper.tasks import batch_indices
@@ -851,3 +852,43 @@ def test_cuda_equals_cpu():
     columns = ["loss", "metric", "metric_held", "violation"]
     a, b = (r.final()[columns] for r in results)
     pd.testing.assert_frame_equal(a, b, rtol=1e-6, atol=1e-9)
+
+
+class TestHowManySeeds:
+    def test_published_sample_sizes(self):
+        # Two-sided paired t test, level .05, power .8; G*Power 3.1 gives the same.
+        wanted = {0.2: 199, 0.5: 34, 0.8: 15, 1.0: 10}
+        assert {d: seeds_needed(d, 1.0) for d in wanted} == wanted
+        assert seeds_needed(-5.0, 10.0) == 34
+        assert seeds_needed(1.0, 0.0) == 2
+
+    def test_simulated_comparisons_see_it_as_often_as_promised(self):
+        draw = np.random.default_rng(0)
+        n = seeds_needed(0.7, 1.0, 0.9)
+        ends = [paired_interval(row) for row in draw.normal(0.7, 1.0, (4000, n))]
+        seen = np.mean([low > 0 or high < 0 for low, high in ends])
+        assert abs(seen - power(n, 0.7)) < 0.02  # 4 standard errors
+        assert seen > 0.88
+        none = [paired_interval(row) for row in draw.normal(0.0, 1.0, (4000, n))]
+        assert abs(np.mean([low > 0 or high < 0 for low, high in none]) - 0.05) < 0.015
+
+    def test_a_comparison_answers_from_its_own_spread(self, found):
+        pairs = found.differences("Projection", "Penalty 0.1")
+        assert len(pairs) == len(found.seeds)
+        wanted = seeds_needed(0.3, float(pairs.std()))
+        assert found.seeds_needed("Projection", 0.3, reference="Penalty 0.1") == wanted
+        with pytest.raises(sk.ComparisonError, match="difference other than 0"):
+            found.seeds_needed("Projection", 0.0)
+        with pytest.raises(sk.ComparisonError, match="Wanted one of the strategies"):
+            found.seeds_needed("Projektion", 1.0)
+        with pytest.raises(sk.ComparisonError, match="Wanted one of the columns"):
+            found.differences("Projection", column="accuracy")
+
+    def test_one_seed_tells_no_spread(self):
+        found = sk.compare(task(), [sk.Freeze(), sk.Projection()], seeds=1, steps=5)
+        with pytest.raises(sk.ComparisonError, match="at least two seeds.*more seeds"):
+            found.seeds_needed("Projection", 1.0)
+
+    def test_what_takes_millions_is_refused(self):
+        with pytest.raises(ValueError, match="more than 10000000 seeds"):
+            seeds_needed(1e-6, 1.0)

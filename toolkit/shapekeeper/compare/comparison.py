@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
-from scipy import stats
 from torch import Tensor, nn
 
 from shapekeeper.constraints import Constraint
 from shapekeeper.strategies import Strategy, stage_ends
 from shapekeeper.tasks import Task
+
+from .statistics import paired_interval, seeds_needed
 
 __all__ = ["Comparison", "ComparisonError"]
 
@@ -113,9 +113,8 @@ class Comparison:
 
     def _row(self, label: str, runs: pd.DataFrame, base: pd.DataFrame) -> dict:
         good = runs.query("not diverged")
-        # Seeds pair by index; one that diverged on either side has no pair.
-        difference = good["metric_held"].sub(base["metric_held"]).dropna()
-        low, high = _interval(difference.to_numpy())
+        difference = _paired(runs, base, "metric_held")
+        low, high = paired_interval(difference.to_numpy())
         return {
             "metric": good["metric"].mean(),
             "metric_sd": good["metric"].std(),
@@ -131,6 +130,75 @@ class Comparison:
             "evaluations": max(runs["evaluations"]),
             "seconds": max(runs["seconds"]),
         }
+
+    def differences(
+        self, label: str, reference: str | None = None, column: str = "metric_held"
+    ) -> pd.Series:
+        """How a strategy differs from another at the end, seed by seed.
+
+        Args:
+            label: A label of `strategies`.
+            reference: The other one; the first by default.
+            column: A column of the frame.
+
+        Returns:
+            The strategy's value minus that of the reference, by seed; without seeds that diverged
+            on either side.
+
+        Raises:
+            ComparisonError: If there is no strategy of one of the labels, or no such column.
+
+        Example:
+            >>> import shapekeeper as sk
+            >>> strategies = [sk.Projection(), sk.Freeze()]
+            >>> found = sk.compare(sk.tasks.pencil(), strategies, seeds=2, steps=10)
+            >>> found.differences("Freeze").index.to_list()
+            [0, 1]
+        """
+        reference = reference if reference is not None else next(iter(self.strategies))
+        final = self.final()
+        if column not in final:
+            raise ComparisonError(f"Wanted one of the columns {[*final]}, got {column!r}.")
+        return _paired(final.loc[self._known(label)], final.loc[self._known(reference)], column)
+
+    def seeds_needed(
+        self, label: str, difference: float, reference: str | None = None, power: float = 0.8
+    ) -> int:
+        """How many seeds it would take to see a difference in `metric_held` of this size.
+
+        The spread is that of the paired differences found here; from few seeds it is a rough guess,
+        and so is the answer.
+
+        Args:
+            label: A label of `strategies`.
+            difference: True mean of the paired differences, in units of the metric.
+            reference: The strategy it is set against; the first by default.
+            power: Chance with which the 95 % interval is to leave out zero.
+
+        Returns:
+            Fewest seeds; see `shapekeeper.compare.statistics.seeds_needed`.
+
+        Raises:
+            ComparisonError: If there is no such strategy, fewer than two seeds have a pair, or the
+                question has no answer.
+
+        Example:
+            >>> import shapekeeper as sk
+            >>> strategies = [sk.Projection(), sk.Penalty(1.0)]
+            >>> found = sk.compare(sk.tasks.pencil(), strategies, seeds=2, steps=10)
+            >>> found.seeds_needed("Penalty 1", difference=100.0)
+            2
+        """
+        pairs = self.differences(label, reference)
+        if len(pairs) < 2:
+            raise ComparisonError(
+                f"Wanted at least two seeds in which both strategies stayed finite, got "
+                f"{len(pairs)}: the spread can't be told. Compare with more seeds."
+            )
+        try:
+            return seeds_needed(difference, float(pairs.std()), power)
+        except ValueError as error:
+            raise ComparisonError(str(error)) from error
 
     def holds(self, label: str) -> str:
         """From when on a strategy promises to hold the constraints.
@@ -345,6 +413,12 @@ _SETTINGS = (
 )
 
 
+def _paired(runs: pd.DataFrame, base: pd.DataFrame, column: str) -> pd.Series:
+    """Differences by seed; one that diverged on either side has no pair."""
+    good = runs.loc[~runs["diverged"].astype(bool), column]
+    return good.sub(base.loc[~base["diverged"].astype(bool), column]).dropna()
+
+
 @dataclass(frozen=True)
 class _Treated:
     """A forward hook that copies, pickles and saves along with its module."""
@@ -354,11 +428,3 @@ class _Treated:
 
     def __call__(self, module: nn.Module, args: tuple, value: Tensor) -> Tensor:
         return self.strategy.output(self.constraint, value)
-
-
-def _interval(differences: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the mean of paired differences; NaN for fewer than two."""
-    if len(differences) < 2:
-        return np.nan, np.nan
-    half = stats.sem(differences) * stats.t.ppf(0.975, len(differences) - 1)
-    return differences.mean() - half, differences.mean() + half

@@ -27,8 +27,8 @@ def table(comparison: Comparison, ax: Axes | None = None, reference: str | None 
 
     Strategy with its line and mark; from when on the shape holds; metric; metric held (after the
     constraint was enforced exactly); how that differs from the reference, paired over the seeds,
-    with a 95 % interval as whisker (to the right is better; off the scale: an arrow) and number;
-    violation; seconds. A strategy with a diverged seed has a row without numbers. Nobody wins.
+    with a 95 % interval as whisker (to the right is better; off the scale: an arrow) and number,
+    pale where the interval includes zero or there is none; violation; seconds. A strategy with a diverged seed has a row without numbers. Nobody wins.
 
     Args:
         comparison: What `compare` returned.
@@ -78,12 +78,13 @@ def table(comparison: Comparison, ax: Axes | None = None, reference: str | None 
         elif np.isfinite(row["difference"]):
             ends = [sign * row[name] / reach for name in ("low", "difference", "high")]
             _whisker(ax, y, run, *ends)
-            _write(ax, "gap", y, _paired(row, digits))
+            told = row["low"] > 0 or row["high"] < 0
+            _write(ax, "gap", y, _paired(row, digits), color=ink.ink if told else ink.soft)
     seeds = len(comparison.seeds)
     means = f"Means of {seeds} seeds." if seeds > 1 else "One seed: no interval."
     held = "Held: the same networks after the constraint was enforced exactly, not retrained."
     unit = f" Unit of the violation: {comparison.unit}." if comparison.unit else ""
-    right = "To the right of the line is better; an arrow is off the scale."
+    right = "To the right of the line is better; an arrow is off the scale; pale: cannot tell."
     caption(ax, f"{means} {held}", f"{right}{unit}")
     return ax
 
