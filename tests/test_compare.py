@@ -886,7 +886,7 @@ class TestHowManySeeds:
 
     def test_one_seed_tells_no_spread(self):
         found = sk.compare(task(), [sk.Freeze(), sk.Projection()], seeds=1, steps=5)
-        with pytest.raises(sk.ComparisonError, match="at least two seeds.*more seeds"):
+        with pytest.raises(sk.ComparisonError, match=r"at least two seeds.*more seeds"):
             found.seeds_needed("Projection", 1.0)
 
     def test_what_takes_millions_is_refused(self):

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import shapekeeper as sk
-from shapekeeper.compare.training import Training
+from shapekeeper.compare.training import Training, take_step
 from shapekeeper.tasks import batch_indices
 
 ROUNDS, STEPS, BATCH = 7, 20, 16
@@ -67,12 +67,13 @@ class Batched:
 
     def __init__(self, bench: sk.Task, strategy: sk.Strategy, runs: int):
         steps = STEPS * (ROUNDS + 1)
-        self.training = Training(bench, strategy, list(range(runs)), steps, torch.device("cpu"))
-        self.training._enter(*strategy.stages())
+        named, seeds = {strategy.label: strategy}, list(range(runs))
+        self.training = Training(bench, named, seeds, steps, torch.device("cpu"))
+        self.training.turn()
 
     def take_steps(self) -> None:
         for _ in range(STEPS):
-            self.training._take_step()
+            take_step([self.training])
 
 
 def seconds(side: Plain | Batched) -> float:

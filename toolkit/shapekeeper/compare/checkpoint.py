@@ -13,7 +13,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.optim import Optimizer
 
+from shapekeeper.constraints import Constraint
 from shapekeeper.strategies import Strategy
 from shapekeeper.tasks import Task
 
@@ -28,13 +30,15 @@ FORMAT = 1  # of the folder
 PLAN = "checkpoint.json"
 SPARED = 20  # times as long as it takes to save are trained before it is done again
 AT_LEAST = 0.2  # seconds of training between two saves
+_LACKS = (LookupError, AttributeError)  # what is raised where something is not what it should be
 
 
 class Checkpoint:
     """Where the parts of a comparison are kept, each in a file of its own.
 
     A file is written beside its place and then put there in one move, so that it is whole whenever
-    the process dies, and workers may write into one folder. A part is known by its strategies and
+    the process dies, and workers may write into one folder; what a killed process had begun to
+    write ends in `.part`, is never read, and may be deleted. A part is known by its strategies and
     seeds: in a folder that has some of them already, only the others are trained.
 
     Args:
@@ -57,6 +61,8 @@ class Checkpoint:
         self.folder = Path(folder)
         wanted = {"format": FORMAT, "task": _described(task, seeds[0]), "seeds": seeds}
         wanted = json.loads(json.dumps({**wanted, "steps": steps}))
+        # Parts know to which comparison they belong: a file may have come from another folder.
+        self.mark = _digest_of(json.dumps(wanted, sort_keys=True))
         found = self._found()
         if found is not None:
             self._refuse_other(found, wanted)
@@ -79,9 +85,9 @@ class Checkpoint:
         if not path.exists():
             return
         try:
-            tensors, record = _read(path)
+            tensors, record = _read(path, self.mark)
             restore(part, tensors, record)
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, *_LACKS) as error:
             raise ComparisonError(
                 f"Wanted a part of a comparison as it was saved, got a damaged file, {path} "
                 f"({error}). Delete that file to train its runs anew, or use another folder; "
@@ -98,7 +104,7 @@ class Checkpoint:
         for part in parts:
             name = _file_name(part)
             if part.history and self.saved.get(name) != part.step:
-                self._put(name, _written(part))
+                self._put(name, _written(part, self.mark))
                 self.saved[name] = part.step
         self.last = perf_counter()
         self.cost = self.last - started
@@ -123,10 +129,13 @@ class Checkpoint:
         try:
             found = json.loads(plan.read_text(encoding="utf-8"))
             complete = found.keys() >= {"format", "task", "seeds", "steps", "groups"}
-        except (ValueError, AttributeError, OSError) as error:
+            if found.get("format") == FORMAT:  # what another format means by these is not known
+                complete &= [s for group in found["groups"] for s in group] == found["seeds"]
+                complete &= isinstance(found["task"], dict)
+        except (ValueError, TypeError, OSError, *_LACKS) as error:
             raise _unreadable(plan, str(error)) from error
         if not complete:
-            raise _unreadable(plan, "it lacks what a plan has")
+            raise _unreadable(plan, "it is not what a plan is")
         return found
 
     def _refuse_other(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -153,7 +162,8 @@ class Checkpoint:
                 os.fsync(file.fileno())
                 os.replace(file.name, self.folder / name)
             except BaseException:
-                os.unlink(file.name)
+                with suppress(FileNotFoundError):  # the move itself may be behind us
+                    os.unlink(file.name)
                 raise
 
 
@@ -187,13 +197,25 @@ def _described(task: Task, seed: int) -> dict[str, Any]:
         "loss": _name(task.loss),
         "regularizer": _name(task.regularizer) if task.regularizer else None,
         "batch_size": task.batch_size,
-        "optimizer": [type(optimizer).__name__, _digest_of(repr(optimizer.defaults))],
-        "constraints": {
-            name: _digest_of(json.dumps(c.to_json())) for name, c in task.constraints.items()
-        },
+        "optimizer": [type(optimizer).__name__, _digest_of(_rates(optimizer))],
+        "constraints": {name: _digest_of(_words(c)) for name, c in task.constraints.items()},
         "starting weights": _digest(task.start_model(seed).state_dict()),
         "data": _digest({f"{n}/{i}": t for n, pair in data for i, t in enumerate(pair)}),
     }
+
+
+def _rates(optimizer: Optimizer) -> str:
+    """The settings of all groups of parameters."""
+    groups = optimizer.param_groups
+    return repr([{k: v for k, v in group.items() if k != "params"} for group in groups])
+
+
+def _words(c: Constraint) -> str:
+    """A constraint as text; somebody's own need not be plain data."""
+    try:
+        return json.dumps(c.to_json())
+    except TypeError:
+        return repr(c)
 
 
 def _name(function: Any) -> str:
@@ -210,22 +232,24 @@ def _digest(tensors: Named) -> str:
     return sha256(save({name: t.clone() for name, t in flat.items()})).hexdigest()[:16]
 
 
-def _written(part: Training) -> bytes:
+def _written(part: Training, mark: str) -> bytes:
     """A part as one file: tensors, and everything else in its header."""
     tensors, record = state_of(part)
-    return save(
-        tensors,
-        {"format": str(FORMAT), "digest": _digest(tensors), "record": json.dumps(record)},
-    )
+    text = json.dumps(record)
+    digest = _digest_of(_digest(tensors) + text)
+    head = {"format": str(FORMAT), "comparison": mark, "digest": digest, "record": text}
+    return save(tensors, head)
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path, mark: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
         head = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     if head.get("format") != str(FORMAT):
         raise ValueError(f"format {head.get('format')}, wanted {FORMAT}")
-    if head["digest"] != _digest(tensors):
+    if head["comparison"] != mark:
+        raise ValueError("it belongs to another comparison")
+    if head["digest"] != _digest_of(_digest(tensors) + head["record"]):
         raise ValueError("its numbers are not those that were written")
     return tensors, json.loads(head["record"])
 

@@ -62,6 +62,8 @@ class Run:
         seeds: The seeds of each strategy.
         parts: What is trained: rows of strategies and seeds.
         notes: What a reader of the numbers should know.
+        torn: Whether it was interrupted in the middle of a step: it can be looked at, but neither
+            saved nor gone on with.
         seconds: Time spent in `train`, that of a checkpoint included.
 
     Raises:
@@ -100,6 +102,7 @@ class Run:
         _, on_outputs = task.check()
         self.on_outputs = tuple(on_outputs)
         self.notes: list[str] = []
+        self.torn = False
         self.shelf: Shelf = {}
         split = _split(self.seeds, groups)
         self.checkpoint = checkpoint and Checkpoint(checkpoint, task, self.seeds, steps, split)
@@ -126,12 +129,22 @@ class Run:
 
         Yields:
             One item for each step that all have taken, and one before the first.
+
+        Raises:
+            ComparisonError: If it was interrupted in the middle of a step.
         """
+        if self.torn:
+            raise ComparisonError(
+                f"This run was interrupted in the middle of step {self.step + 1}, and can't go on "
+                "to the same numbers. Make it anew; with checkpoint=folder it goes on from there."
+            )
         started = perf_counter()
         while not self.finished:
             low = self.step
             behind = [part for part in self.parts if part.step == low]
+            self.torn = True  # whatever is raised in there
             rows = self._advance(behind)
+            self.torn = False
             self.seconds += perf_counter() - started
             started = yield from self._handed_out(Progress(self.step, self.steps, rows))
         self.save()
@@ -157,8 +170,8 @@ class Run:
         return perf_counter()
 
     def save(self) -> None:
-        """Write the checkpoint, if there is one."""
-        if self.checkpoint:
+        """Write the checkpoint, if there is one; half a step is not kept."""
+        if self.checkpoint and not self.torn:
             self.checkpoint.save(self.parts)
 
     def comparison(self) -> Comparison:
@@ -215,9 +228,7 @@ class Run:
                 together[labels[0]],
                 self.shelf,
             )
-            for labels, split in sorted(
-                [*alone, *shared], key=lambda found: order.index(found[0][0])
-            )
+            for labels, split in slices
             for seeds in split
         ]
 

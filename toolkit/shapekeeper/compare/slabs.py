@@ -42,6 +42,18 @@ class Slab:
         shapes = {name: tuple(leaf.shape) for name, leaf in leaves.items()}
         return cls(shapes, tensor, torch.zeros_like(tensor), True)
 
+    def take(self, grads: Named) -> None:
+        """Hand the gradients to the optimizer; none where a leaf has none."""
+        if not self.shapes.keys() <= grads.keys():
+            self.tensor.grad = None
+            return
+        found = [grads[name] for name in self.shapes]
+        if self.joined:
+            torch.cat([grad.flatten(1) for grad in found], 1, out=self.grad)
+        else:
+            self.grad.copy_(found[0].view_as(self.grad))
+        self.tensor.grad = self.grad
+
     def views(self, tensor: Tensor) -> Named:
         """Each leaf `(runs, *shape)` as a view of a tensor of the slab's form."""
         if not self.joined:

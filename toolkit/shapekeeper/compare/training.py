@@ -226,10 +226,8 @@ class Training:
         """The optimizer's step, then what the strategy does to bound tensors."""
         optimizer = self.optimizer or self.arm([k for k, g in grads.items() if g is not None])
         moving = {name: grad for name, grad in grads.items() if grad is not None}
-        for name, grad in moving.items():
-            self.gathered[name].copy_(grad)
         for slab in self.slabs:
-            slab.tensor.grad = slab.grad if slab.shapes.keys() <= moving.keys() else None
+            slab.take(moving)
         self._check_finite([total, *(s.tensor.grad for s in self.slabs)])
         before = [slab.tensor.clone() for slab in self.slabs]
         for slab in self.slabs:
@@ -265,9 +263,7 @@ class Training:
             optimizer = self.task.optimizer([self.slabs[0].tensor])
         if self.batched:
             fuse(optimizer)
-        self.gathered: Named = {}
         for slab in self.slabs:
-            self.gathered |= slab.views(slab.grad)
             views = slab.views(slab.tensor.detach())
             self.handles |= {name: view.requires_grad_() for name, view in views.items()}
         self._refuse_unfit(optimizer)
@@ -332,18 +328,6 @@ class Training:
     def _rows_of(self, tensor: Tensor) -> Tensor:
         """Which runs are alive, in a shape that broadcasts over the tensor."""
         return self.alive.view(-1, *[1] * (tensor.dim() - 1)) if self.batched else self.alive[0]
-
-    @torch.no_grad()
-    def watch(self, weights: Named, passed: Named) -> None:
-        """Keep the worst violation of any step, on the device."""
-        on_weights, on_outputs = self.program.on_weights, self.program.on_outputs
-        bound = [(c, weights[k]) for k, c in on_weights.items()]
-        bound += [(c, passed[k]) for k, c in on_outputs.items()]
-        for c, value in bound:
-            worst = c.violation(value.detach())
-            if worst.dim() > 1:
-                worst = worst.flatten(1).amax(1)
-            self.peak = torch.maximum(self.peak, worst if c.scale == 1 else worst / c.scale)
 
     @contextmanager
     def own_randomness(self) -> Iterator[None]:
@@ -476,21 +460,36 @@ def take_step(parts: list[Training]) -> None:
         seen = [part.weights() for part in parts]
         given = [part.step_buffers() for part in parts]
         buffers = _joined(given)
-        x, y = _joined_batches(parts)
-        loss, _, passed = first.program.losses(_joined(seen), buffers, x, y, first.hooks.output)
+        weights, (x, y) = _joined(seen), _joined_batches(parts)
+        loss, _, passed = first.program.losses(weights, buffers, x, y, first.hooks.output)
         losses = loss.split(sizes)
         pairs = zip(parts, losses, seen, strict=True)
-        totals = [own + part.price(weights, passed) for part, own, weights in pairs]
+        totals = [own + part.price(rows, passed) for part, own, rows in pairs]
         leaves = [leaf for part in parts for leaf in part.handles.values()]
         grads = iter(torch.autograd.grad(sum(t.sum() for t in totals), leaves, allow_unused=True))
     _write_back(given, buffers, sizes)
+    peaks = _worst(first.program, weights, passed).split(sizes)
     shared = (perf_counter() - started) / sum(sizes)
-    for part, own, total, weights in zip(parts, losses, totals, seen, strict=True):
+    rows = zip(parts, losses, totals, peaks, strict=True)
+    for part, own, total, worst in rows:
         started = perf_counter()
-        part.watch(weights, passed)
+        part.peak = torch.maximum(part.peak, worst)
         part.move(own.detach(), total.detach(), {name: next(grads) for name in part.handles})
         part.learn(passed)
         part.seconds += shared * part.runs + perf_counter() - started
+
+
+@torch.no_grad()
+def _worst(program: Program, weights: Named, passed: Named) -> Tensor:
+    """The worst violation of each run now, in units of the constraints' scales."""
+    bound = [(c, weights[k]) for k, c in program.on_weights.items()]
+    bound += [(c, passed[k]) for k, c in program.on_outputs.items()]
+    any_tensor = next(iter(weights.values()))
+    worst = any_tensor.new_zeros(len(any_tensor))
+    for c, value in bound:
+        violation = c.violation(value.detach()).reshape(len(worst), -1).amax(1)
+        worst = torch.maximum(worst, violation if c.scale == 1 else violation / c.scale)
+    return worst
 
 
 def _joined(named: list[Named]) -> Named:

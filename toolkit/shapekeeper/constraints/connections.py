@@ -193,12 +193,12 @@ class Connections(Constraint):
 
     def residual(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Distance of closed and preset weights from their number, 0 at free ones; no `at_most`."""
-        equal = (x - self.project(x)).flatten(-self.event_dims)
+        equal = self._missed(x).flatten(-self.event_dims)
         return equal, equal[..., :0]
 
     def violation(self, x: Tensor) -> Tensor:
         """The largest distance of a closed or preset weight from its number."""
-        return (x - self.project(x)).abs().amax(tuple(range(-self.event_dims, 0)))
+        return self._missed(x).abs_().amax(tuple(range(-self.event_dims, 0)))
 
     def tolerance(self, dtype: torch.dtype) -> float:
         """Zero: a closed weight is exactly zero."""
@@ -250,6 +250,11 @@ class Connections(Constraint):
         self.check(shape)
         device = None if generator is None else generator.device
         return self.project(torch.randn(shape, generator=generator, device=device))
+
+    def _missed(self, x: Tensor) -> Tensor:
+        """`x - project(x)`, exactly; one new tensor, since on a CPU each large one costs."""
+        base = x if self._fixed is None else x - self._fixed.on(x.device, x.dtype)
+        return torch.addcmul(base, x, self._free.on(x.device, x.dtype), value=-1)
 
     def _rest(self, x: Tensor) -> Tensor:
         """What stands at weights that are not free."""
