@@ -97,8 +97,19 @@ def test_the_code_of_readme_runs_and_draws(tmp_path, readme):
     assert (tmp_path / "tour.png").stat().st_size > 10_000
 
 
+def test_the_comparison_of_readme_is_kept_and_spread(tmp_path, monkeypatch, readme):
+    _, code, *_ = fenced(readme, "python")
+    monkeypatch.chdir(tmp_path)
+    strategies = [sk.Unconstrained(), sk.Penalty([0.1, 1.0]), sk.Projection()]
+    names = {"sk": sk, "task": sk.tasks.pencil(), "strategies": strategies}
+    exec(code, names)
+    assert names["comparison"].seeds_needed("Projection", 0.01) >= 2
+    again = sk.compare(names["task"], strategies, seeds=20, checkpoint="runs/digits")
+    assert again.frame.equals(names["comparison"].frame)
+
+
 def test_the_two_lines_of_readme_hold_zeros(readme):
-    _, code, _ = fenced(readme, "python")
+    _, _, code, _ = fenced(readme, "python")
     assert len(code.splitlines()) == 2
     model = torch.nn.Sequential(OrderedDict(encoder=torch.nn.Linear(5, 3)))
     names = {"sk": sk, "torch": torch, "model": model, "A": torch.eye(3, 5)}
