@@ -107,7 +107,10 @@ class Run:
         split = _split(self.seeds, groups)
         self.checkpoint = checkpoint and Checkpoint(checkpoint, task, self.seeds, steps, split)
         # All are tried before any is trained, so that a bad one at the end costs no training.
-        together = {k: batched and self._can_batch(k, s) for k, s in self.strategies.items()}
+        together: dict[str, bool] = {}
+        for label, strategy in self.strategies.items():
+            twin = any(ok and joinable(self.strategies[k], strategy) for k, ok in together.items())
+            together[label] = batched and (twin or self._can_batch(label, strategy))
         self.parts = self._parts(together, self.checkpoint.groups if self.checkpoint else split)
         if self.checkpoint:
             for part in self.parts:
