@@ -208,7 +208,7 @@ class Images(nn.Module):
 
 DISC = {"shaped.weight": FilterShape.bandlimited(0.5, attenuation_db=30, dimensions=2)}
 MODELS = {"lines": (Net, SHAPES), "images": (Images, DISC)}
-TRAVELS = [*HARD, sk.Penalty(1.0, growth=1.05)]
+TRAVELS = [*HARD, sk.Penalty(1.0, growth=1.05), sk.AugmentedLagrangian(1.0, 0.1, growth=2.0)]
 ADAM = partial(torch.optim.Adam, lr=1e-2)
 
 

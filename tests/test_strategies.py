@@ -18,6 +18,8 @@ EVERY = [
     sk.Penalty(0.5),
     sk.Penalty(0.5, norm="absolute"),
     sk.Penalty(0.5, growth=1.02),
+    sk.AugmentedLagrangian(),
+    sk.AugmentedLagrangian(0.0, 0.5, growth=2.0),
     sk.Freeze(),
     sk.Projection(),
     sk.Projection(every=4),

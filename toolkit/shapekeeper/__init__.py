@@ -16,6 +16,7 @@ from .holding import Held, HoldError, hold
 from .networks import MaskedLinear, RegionNetwork, compile_network
 from .regions import Pathway, Region, RegionGraph, StructureError
 from .strategies import (
+    AugmentedLagrangian,
     Freeze,
     Penalty,
     Projection,
@@ -29,6 +30,7 @@ from .strategies import (
 from .tasks import Data, Task, TaskError
 
 __all__ = [
+    "AugmentedLagrangian",
     "Box",
     "Comparison",
     "ComparisonError",

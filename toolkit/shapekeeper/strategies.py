@@ -25,6 +25,7 @@ from shapekeeper.optimizers import (
 )
 
 __all__ = [
+    "AugmentedLagrangian",
     "Freeze",
     "Penalty",
     "Projection",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 STRONGEST = 1e4  # times the strength that it began with is as far as a penalty grows
+STRETCH = 50  # steps after which an augmented Lagrangian looks back
 
 Memory: TypeAlias = dict[str, Tensor]
 # A number, or a list of numbers: one strategy for each. Hooks only ever see the number.
@@ -336,6 +338,205 @@ class Penalty(Strategy):
 
 
 @dataclass(frozen=True)
+class AugmentedLagrangian(Strategy):
+    """Training pays a price for what is not allowed, and learns the price.
+
+    Each residual has a multiplier. With h the residuals that should be 0, g those that should be
+    at most 0, and r the penalty, the loss f becomes
+
+        f + sum(mu h + r/2 h²) + sum(max(0, lambda + r g)² - lambda²) / (2 r)
+
+    (M. R. Hestenes 1969, Multiplier and gradient methods; M. J. D. Powell 1969, A method for
+    nonlinear constraints in minimization problems; R. T. Rockafellar 1974, Augmented Lagrange
+    multiplier functions and duality in nonconvex programming; J. Nocedal and S. J. Wright 2006,
+    Numerical optimization, eq. 17.36 and section 17.4). One step of the optimizer takes the place
+    of each minimization (J. C. Platt and A. H. Barr 1988, Constrained differential optimization);
+    after it, at the new weights,
+
+        mu <- mu + dual_step h        lambda <- max(0, lambda + dual_step max(g, -lambda / r)).
+
+    Where this settles everything is allowed, up to the noise of training, and a multiplier is what
+    the loss would gain per unit if its residual were let go (`equal` and `at_most` in the memory
+    that `Held.state_dict` has of a name). Until then nothing is promised: prices learned too fast
+    swing ever further (`runaway`).
+
+    On the value of a layer each residual of an example has a multiplier, shared by the batch and by
+    all calls of the layer; it learns from their mean, as priced before the step. The quadratic part
+    is priced example by example.
+
+    Args:
+        penalty: r, the price of half a squared residual, from 0 up; it damps the swinging. 0 is the
+            plain Lagrangian. A list is a sweep.
+        dual_step: Step of the multipliers, above 0. A list is a sweep.
+        growth: Factor on the penalty, and on the dual step along with it, after each 50 steps whose
+            largest residual is above 3/4 of that of the 50 before, a thousandth of the largest of
+            all, and what is allowed; up to 10 000 times, each run by itself (after Nocedal and
+            Wright, algorithm 17.4). Plain gradient descent bears no penalty above 2 / lr. A list is
+            a sweep.
+
+    Raises:
+        StrategyError: If the penalty is negative, the dual step not above 0, growth below 1, or one
+            of them not finite; all problems at once.
+
+    Example:
+        >>> from shapekeeper import Connections
+        >>> closed, weight = Connections([[1, 0]]), torch.tensor([[[3.0, 0.5]]])
+        >>> strategy = AugmentedLagrangian(penalty=2.0, dual_step=4.0)
+        >>> leaf, memory = strategy.begin(closed, weight)
+        >>> before = strategy.price(closed, weight, memory)
+        >>> leaf = strategy.repair(closed, leaf, memory, lr=0.1)
+        >>> memory["equal"], before, strategy.price(closed, weight, memory)
+        (tensor([[0., 2.]]), tensor([0.2500]), tensor([1.2500]))
+    """
+
+    penalty: FloatOrSweep = 1.0
+    dual_step: FloatOrSweep = 0.01
+    growth: FloatOrSweep = 1.0
+
+    priced: ClassVar[bool] = True
+    output_priced: ClassVar[bool] = True
+    rowwise: ClassVar[tuple[str, ...]] = ("penalty", "dual_step", "growth")
+    runaway_words: ClassVar[str] = (
+        "the multipliers run away: they overshoot further each time, and the residuals with them. "
+        "Use a smaller dual_step, or a larger penalty."
+    )
+
+    def problem(self) -> str:
+        """Numbers that can't be, all of them."""
+        wanted = {
+            "penalty": ("from 0 up", lambda number: number >= 0),
+            "dual_step": ("above 0", lambda number: number > 0),
+            "growth": ("from 1 up", lambda number: number >= 1),
+        }
+        return " ".join(
+            f"Wanted a finite {name} {words}, got {number!r}."
+            for name, (words, fits) in wanted.items()
+            if not (isinstance(number := getattr(self, name), (int, float)) and fits(number))
+            or number == float("inf")
+        )
+
+    @property
+    def label(self) -> str:
+        """As tables and legends show it."""
+        penalty, step, growth = (
+            f"{n:g}" if isinstance(n, (int, float)) else f"{n}"
+            for n in (self.penalty, self.dual_step, self.growth)
+        )
+        growing = "" if self.growth == 1 else f" growing {growth}"
+        return f"AugmentedLagrangian {penalty}{growing}, dual {step}"
+
+    def begin(self, c: Constraint, x: Tensor) -> tuple[Tensor, Memory]:
+        """No multiplier charges anything yet."""
+        return x, _uncharged(*c.residual(x))
+
+    def price(self, c: Constraint, value: Tensor, memory: Memory) -> Tensor | float:
+        """What the multipliers and the penalty charge."""
+        return self._charge(self._counted(c.residual(value), memory), memory)
+
+    def repair(self, c: Constraint, leaf: Tensor, memory: Memory, lr: float) -> Tensor:
+        """The weight stays as it is; the multipliers learn from it."""
+        counted = self._counted(c.residual(leaf), memory)
+        self._learn(counted, memory)
+        self._look_back(_worst(counted), c.tolerance(leaf.dtype), memory)
+        return leaf
+
+    def output_price(self, c: Constraint, value: Tensor, memory: Memory) -> Tensor | float:
+        """What they charge for each example, summed over the batch."""
+        residuals = c.residual(_with_batch(c, value))
+        if "grown" not in memory:
+            memory |= _uncharged(*(r.detach().sum(1) for r in residuals))
+        wanted = [tuple(memory[kind].shape[1:]) for kind in ("equal", "at_most")]
+        if (given := [tuple(r.shape[2:]) for r in residuals]) != wanted:
+            raise StrategyError(
+                "There is one multiplier for each residual of an example: wanted values of one "
+                f"shape, whose residuals have shapes {wanted}, got {given}. Penalty and Projection "
+                "take any."
+            )
+        return self._charge(self._counted(residuals, memory, batch=True), memory)
+
+    def output_after(self, c: Constraint, value: Tensor, memory: Memory) -> None:
+        """The multipliers learn from the mean over the batch."""
+        if not value.numel():
+            return
+        counted = self._counted(c.residual(_with_batch(c, value)), memory, batch=True)
+        means = {kind: (price[:, 0], r.mean(1)) for kind, (price, r) in counted.items()}
+        self._learn(means, memory)
+        self._look_back(_worst(counted), c.tolerance(value.dtype), memory)
+
+    def runaway(self, memory: Memory) -> Tensor | None:
+        """Whether the multipliers have swung through zero, further each time.
+
+        Looked at are stretches of training, each as long as all before it. In one that counts,
+        the multiplier that moves most has turned its sign and come half as far on the other side
+        (those of `at_most`: gone to zero), over a range 1.2 times that of the stretch before. Two
+        such stretches in a row are a runaway, until the range falls below 0.7 times.
+        """
+        if "grown" not in memory:
+            return None
+        return memory["streak"] + _swings_on(memory) >= 2
+
+    def _counted(
+        self, residuals: tuple[Tensor, Tensor], memory: Memory, batch: bool = False
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Multipliers and residuals of each kind that the constraint has.
+
+        With `max(g, -lambda / r)` in the place of g, the price of g has the form of that of h.
+        """
+        counted = {}
+        for kind, residual in zip(("equal", "at_most"), residuals, strict=True):
+            if residual.shape[-1]:
+                price = memory[kind].unsqueeze(1) if batch else memory[kind]
+                if kind == "at_most":
+                    # Without a penalty the floor is -inf, or 0 where nothing is charged.
+                    penalty = self._penalty(residual, memory)
+                    floor = -price / penalty.clamp(min=torch.finfo(penalty.dtype).tiny)
+                    residual = torch.maximum(residual, floor)
+                counted[kind] = price, residual
+        return counted
+
+    def _penalty(self, like: Tensor, memory: Memory) -> Tensor:
+        return _along(self.setting("penalty", memory) * memory["grown"], like)
+
+    def _charge(self, counted: dict[str, tuple[Tensor, Tensor]], memory: Memory) -> Tensor | float:
+        """The price of each run."""
+        charges = [
+            _per_run(r * (price + 0.5 * self._penalty(r, memory) * r))
+            for price, r in counted.values()
+        ]
+        return sum(charges[1:], charges[0]) if charges else 0.0
+
+    def _learn(self, counted: dict[str, tuple[Tensor, Tensor]], memory: Memory) -> None:
+        """One step of the multipliers."""
+        for kind, (price, residual) in counted.items():
+            step = _along(self.setting("dual_step", memory) * memory["grown"], residual)
+            price = price + step * residual
+            memory[kind] = price = price.clamp(min=0) if kind == "at_most" else price
+            memory[f"{kind}_low"] = torch.minimum(memory[f"{kind}_low"], price)
+            memory[f"{kind}_high"] = torch.maximum(memory[f"{kind}_high"], price)
+
+    def _look_back(self, worst: Tensor | float, tolerance: float, memory: Memory) -> None:
+        """Count the step; from time to time let the penalty grow, and see how prices swing."""
+        memory["peak"] = torch.clamp(memory["peak"], min=worst)
+        # The count stays on the CPU, where reading it waits for nothing.
+        memory["steps"] = memory["steps"].cpu() + 1
+        stretches, rest = divmod(int(memory["steps"][0]), STRETCH)
+        if rest:
+            return
+        peak, grown = memory["peak"], memory["grown"] * self.setting("growth", memory)
+        memory["top"] = torch.maximum(memory["top"], peak)
+        # What training has settled to, or rounding leaves, no penalty takes away.
+        enough = torch.maximum(0.75 * memory["peak_before"], 1e-3 * memory["top"])
+        stuck = peak > enough.clamp(min=tolerance)
+        memory["grown"] = torch.where(stuck, grown.clamp(max=STRONGEST), memory["grown"])
+        memory["peak_before"], memory["peak"] = peak, torch.zeros_like(peak)
+        if stretches & (stretches - 1) == 0:  # a power of two
+            memory["streak"] = torch.where(_swings_on(memory), memory["streak"] + 1, 0)
+            memory["swing"], _ = _swing(memory)
+            for kind in ("equal", "at_most"):
+                memory[f"{kind}_low"] = memory[f"{kind}_high"] = memory[kind]
+
+
+@dataclass(frozen=True)
 class Freeze(Strategy):
     """Bound tensors keep the value they have when training begins.
 
@@ -626,3 +827,59 @@ def _many_in_one(strategy: Strategy, optimizer: torch.optim.Optimizer) -> str:
 def _per_run(penalties: Tensor) -> Tensor:
     """Sum over all but the runs axis; a sum, so that company never changes a step."""
     return penalties.reshape(len(penalties), -1).sum(1)
+
+
+def _along(number: Any, like: Tensor) -> Any:
+    """A number for each run, in a shape that broadcasts; a setting as it is."""
+    if not isinstance(number, Tensor):
+        return number
+    return number.to(like.dtype).view(-1, *[1] * (like.dim() - 1))
+
+
+def _with_batch(c: Constraint, value: Tensor) -> Tensor:
+    """The value of a layer with an axis of examples, also where it gave a single one."""
+    return value if value.dim() > c.event_dims + 1 else value.unsqueeze(1)
+
+
+def _uncharged(equal: Tensor, at_most: Tensor) -> Memory:
+    """What an augmented Lagrangian remembers at its start, from residuals `(runs, ..., count)`."""
+    memory: Memory = {}
+    for kind, residual in (("equal", equal), ("at_most", at_most)):
+        # In half precision small steps would be lost.
+        dtype = torch.promote_types(residual.dtype, torch.float32)
+        for name in (kind, f"{kind}_low", f"{kind}_high"):
+            memory[name] = torch.zeros_like(residual, dtype=dtype)
+    runs = memory["equal"].new_zeros(len(equal))
+    memory |= {"peak": runs, "top": runs, "streak": runs, "grown": runs + 1, "steps": runs.cpu()}
+    return memory | {name: runs + float("inf") for name in ("peak_before", "swing")}
+
+
+def _worst(counted: dict[str, tuple[Tensor, Tensor]]) -> Tensor | float:
+    """The largest residual of each run that is not allowed."""
+    misses = [
+        (r.abs() if kind == "equal" else r.clamp(min=0)).reshape(len(r), -1).amax(1)
+        for kind, (_, r) in counted.items()
+    ]
+    return torch.stack(misses).amax(0) if misses else 0.0
+
+
+def _swing(memory: Memory) -> tuple[Tensor, Tensor]:
+    """How far the multipliers of each run moved in this stretch, and how far from zero they were.
+
+    One that can't be negative has moved as far as it can when it has come back to zero.
+    """
+    moved, reached = [], []
+    for kind, whole in (("equal", 1.0), ("at_most", 1.5)):
+        low, high = (memory[f"{kind}_{end}"].flatten(1) for end in ("low", "high"))
+        if high.shape[1]:
+            moved.append(whole * (high - low).amax(1))
+            reached.append(torch.maximum(high, -low).amax(1))
+    nothing = torch.zeros_like(memory["peak"])
+    return torch.stack([nothing, *moved]).amax(0), torch.stack([nothing, *reached]).amax(0)
+
+
+def _swings_on(memory: Memory) -> Tensor:
+    """Whether this stretch is one of a runaway; `AugmentedLagrangian.runaway` says which are."""
+    swing, reached = _swing(memory)
+    wanted = torch.where(memory["streak"] >= 2, 0.7, 1.2) * memory["swing"]
+    return (swing > 1.48 * reached) & (swing > wanted)

@@ -143,13 +143,14 @@ class Held:
         Returns:
             Plain values and tensors, for `torch.save` and `torch.load(weights_only=True)`.
         """
+        both = [*self._weights, *self._outputs]
         return {
             "format": FORMAT,
             "strategy": self.strategy.to_json(),
             "constraints": self._constraints(),
             "step": self._schedule.step,
             "steps": self._schedule.steps,
-            "memory": {h.name: {k: t.clone() for k, t in h.memory.items()} for h in self._weights},
+            "memory": {h.name: {k: t.clone() for k, t in h.memory.items()} for h in both},
             "free": {h.name: h.leaf.detach().clone() for h in self._weights if h.charted},
         }
 
@@ -168,6 +169,8 @@ class Held:
         self._schedule.move_to(state["step"])
         for tensor in self._tensors:
             tensor.resume(state["memory"].get(tensor.name, {}), state["free"].get(tensor.name))
+        for output in self._outputs:
+            output.resume(state["memory"].get(output.name, {}))
 
     def remove(self) -> None:
         """Let go: a plain model with allowed weights stays, whatever the strategy."""

@@ -29,7 +29,11 @@ class HeldOutput:
     ) -> None:
         self.name, self.constraint = name, constraint
         self.schedule, self.module = schedule, module
+        self.memory: dict[str, Tensor] = {}
+        self.stage = schedule.stage  # the one that the memory is of
+        self.device: torch.device | None = None  # where it is
         self.recorded: list[Tensor] = []
+        self.priced: list[Tensor] = []  # since the weights last moved
         self.buffers: list[tuple[nn.Module, str, Tensor]] = []
         self.worst: Tensor | None = None
         self.last_worst: Tensor | None = None  # before the weights moved
@@ -37,7 +41,7 @@ class HeldOutput:
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy needs: no values of this model's forward passes."""
-        of_passes = {"recorded": [], "buffers": [], "worst": None, "last_worst": None}
+        of_passes = {"recorded": [], "priced": [], "buffers": [], "worst": None, "last_worst": None}
         return self.__dict__ | of_passes
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -57,7 +61,21 @@ class HeldOutput:
     def turn_over(self) -> None:
         """The weights have moved: what they passed on before is history."""
         self.last_worst = self.last_worst if self.worst is None else self.worst
-        self.recorded, self.worst = [], None
+        self.recorded, self.priced, self.worst = [], [], None
+
+    @torch.no_grad()
+    def learn(self) -> None:
+        """A step of the schedule ends: the strategy learns from what was priced."""
+        if self.priced:
+            # The calls of a layer, and the parts of a batch, are examples like any others.
+            c = self.constraint
+            values = [v if v.dim() > c.event_dims else v.unsqueeze(0) for v in self.priced]
+            self.schedule.hooks.output_after(c, torch.cat(values)[None], self.memory)
+
+    def resume(self, memory: dict[str, Tensor]) -> None:
+        """Go on in the schedule's stage with what was remembered of it."""
+        self.memory = {k: t.clone() for k, t in memory.items()}
+        self.stage, self.device = self.schedule.stage, None
 
     def keep_buffers(self, module: nn.Module, args: Any) -> None:
         """A frozen layer writes to copies of its buffers, such as those of a batch norm."""
@@ -105,8 +123,16 @@ class HeldOutput:
                 f"No value of {self.name!r} to price: held.penalty() needs a forward pass with "
                 "gradients since it was last called."
             )
+        if self.stage != self.schedule.stage:
+            self.memory, self.stage = {}, self.schedule.stage
         values, self.recorded = self.recorded, []
-        prices = [hooks.output_price(c, v[None], {}) / max((1, *v.shape[:1])) for v in values]
+        if self.device != values[0].device:
+            self.device = values[0].device
+            self.memory = {k: t.to(self.device) for k, t in self.memory.items()}
+        self.priced += [v.detach() for v in values]
+        prices = [
+            hooks.output_price(c, v[None], self.memory) / max((1, *v.shape[:1])) for v in values
+        ]
         return torch.stack([torch.as_tensor(price).sum() for price in prices]).sum()
 
     def violation(self) -> float:

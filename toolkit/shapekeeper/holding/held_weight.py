@@ -73,6 +73,7 @@ class HeldWeight:
         self.free: Tensor | None = None  # the leaf before something is loaded into it
         self.rest: Tensor | None = None  # what a chart shows between forward passes
         self.leaf = self._parameter()
+        self.device = self.leaf.device  # where the memory is
         self.stamp, self.rest_stamp = _stamp(self.leaf), _stamp(self.rest)
 
     # -- where it lives ----------------------------------------------------------------------
@@ -139,9 +140,16 @@ class HeldWeight:
         if self.constraint is None:
             return 0.0
         value = self.value()[None]
+        self._follow()
         with _in_full(self.leaf):
             price = self.hooks.price(self.constraint, value, self.memory)
         return price[0] if isinstance(price, Tensor) else price
+
+    def _follow(self) -> None:
+        """The model may have moved to another device since the memory was last used."""
+        if self.device != self.leaf.device:
+            self.device = self.leaf.device
+            self.memory = {k: t.to(self.device) for k, t in self.memory.items()}
 
     @torch.no_grad()
     def enter_stage(self, start: str | None = None) -> None:
@@ -164,6 +172,7 @@ class HeldWeight:
             elif start == "nearest" or self.hooks.guarantee == "structural":
                 x = c.project(x)
             leaf, self.memory = self.hooks.begin(c, x)
+        self.device = self.leaf.device
         self.leaf.copy_(leaf[0])
         self.moved_inside = (self.value() - x[0]).abs().max().item()
         self._settle()
@@ -177,6 +186,7 @@ class HeldWeight:
         self._hide()
         self.stage, self.counted, self.fresh = self.schedule.stage, self.schedule.step, False
         self.memory = {k: t.to(self.leaf.device, copy=True) for k, t in memory.items()}
+        self.device = self.leaf.device
         if free is not None:
             self.leaf.copy_(free)
         self.keep()
@@ -319,6 +329,7 @@ class HeldWeight:
             self.leaf.copy_(torch.lerp(self.before, self.leaf, rate) if rate else self.before)
             self.before = None
         if self.constraint is not None:
+            self._follow()
             leaf = self.leaf.detach()[None]
             with _in_full(self.leaf):
                 repaired = self.hooks.repair(self.constraint, leaf, self.memory, float(group["lr"]))

@@ -79,6 +79,9 @@ def report(
         )
         if a_weight:
             notes += _notes(held)
+        lost = hooks.runaway(held.memory)
+        if lost is not None and lost.any():
+            notes.append(f"{held.name}: {hooks.runaway_words}")
     if len(schedule.parts) > 1:
         notes.append(
             f"Stage {schedule.stage + 1} of {len(schedule.parts)} at step {schedule.step} of "

@@ -82,6 +82,8 @@ class Schedule:
         """Count one step; whether another stage holds from now on."""
         before = self.stage
         self._ask_for_the_price()
+        for output in self.outputs:
+            output.learn()
         self.move_to(self.step + 1)
         return self.stage != before
 
