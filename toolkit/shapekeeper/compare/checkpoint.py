@@ -30,6 +30,7 @@ FORMAT = 1  # of the folder
 PLAN = "checkpoint.json"
 SPARED = 20  # times as long as it takes to save are trained before it is done again
 AT_LEAST = 0.2  # seconds of training between two saves
+_ABSENT = object()
 _LACKS = (LookupError, AttributeError)  # what is raised where something is not what it should be
 
 
@@ -118,6 +119,8 @@ class Checkpoint:
         """The plan in the folder; None if there is no folder, or an empty one."""
         plan = self.folder / PLAN
         if not plan.exists():
+            if self.folder.is_file():
+                raise ComparisonError(f"Wanted a folder, got the file {str(self.folder)!r}.")
             with suppress(FileNotFoundError):
                 names = sorted(os.listdir(self.folder))
                 if others := [name for name in names if not name.endswith(".part")]:
@@ -145,7 +148,7 @@ class Checkpoint:
                 f"{str(self.folder)!r}; read it with the version of shapekeeper that wrote it."
             )
         here, there = ({**d, **d["task"]} for d in (wanted, found))
-        names = [name for name in here if name != "task" and here[name] != there.get(name)]
+        names = [name for name in here if name != "task" and here[name] != there.get(name, _ABSENT)]
         if names:
             told = [f"{n} {_short(here[n])}, it has {_short(there.get(n))}" for n in names]
             raise ComparisonError(
@@ -155,16 +158,17 @@ class Checkpoint:
 
     def _put(self, name: str, content: bytes) -> None:
         """Write a file in one move; of two writers the last wins, and neither leaves a half."""
-        with NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
-            try:
+        file = NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False)
+        try:
+            with file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-                os.replace(file.name, self.folder / name)
-            except BaseException:
-                with suppress(FileNotFoundError):  # the move itself may be behind us
-                    os.unlink(file.name)
-                raise
+            os.replace(file.name, self.folder / name)
+        except BaseException:
+            with suppress(FileNotFoundError):  # the move itself may be behind us
+                os.unlink(file.name)
+            raise
 
 
 def _unreadable(path: Path, reason: str) -> ComparisonError:

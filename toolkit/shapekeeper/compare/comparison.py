@@ -196,7 +196,7 @@ class Comparison:
                 f"{len(pairs)}: the spread can't be told. Compare with more seeds."
             )
         try:
-            return seeds_needed(difference, float(pairs.std()), power)
+            return seeds_needed(difference, float(pairs.to_numpy().std(ddof=1)), power)
         except ValueError as error:
             raise ComparisonError(str(error)) from error
 

@@ -152,8 +152,8 @@ def _stack(models: list[nn.Module], device: torch.device) -> Named:
 
 
 def _joined(calls: list[Tensor]) -> Tensor:
-    """The values of all calls of a layer; one that is called in a loop gives an axis of calls."""
-    return calls[0] if len(calls) == 1 else torch.stack(calls, 1)
+    """The values of all calls of a layer; those of one called in a loop are further examples."""
+    return calls[0] if len(calls) == 1 else torch.cat(calls)
 
 
 def _leave(c: Constraint, value: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A comparison while it trains: `compare` drains it, a live view steps it."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -105,7 +105,9 @@ class Run:
         self.torn = False
         self.shelf: Shelf = {}
         split = _split(self.seeds, groups)
-        self.checkpoint = checkpoint and Checkpoint(checkpoint, task, self.seeds, steps, split)
+        self.checkpoint: Checkpoint | None = None
+        if checkpoint:
+            self.checkpoint = Checkpoint(checkpoint, task, self.seeds, steps, split)
         # All are tried before any is trained, so that a bad one at the end costs no training.
         together: dict[str, bool] = {}
         for label, strategy in self.strategies.items():
@@ -127,7 +129,7 @@ class Run:
         """Whether every strategy has taken all its steps."""
         return all(part.finished for part in self.parts)
 
-    def train(self) -> Iterator[Progress]:
+    def train(self) -> Generator[Progress, None, None]:
         """Train to the end; may be left at any item, and called again.
 
         Yields:
@@ -161,7 +163,7 @@ class Run:
                 take_step(company)
         return [row for part in parts for row in part.log()]
 
-    def _handed_out(self, progress: Progress) -> Any:
+    def _handed_out(self, progress: Progress) -> Generator[Progress, None, float]:
         """Yield; whoever leaves here leaves everything between two steps, fit to be kept."""
         try:
             yield progress
@@ -190,12 +192,10 @@ class Run:
         if not rows:
             raise ComparisonError("Nothing was measured yet: wanted at least one item of train().")
         frame = pd.DataFrame(rows)
-        orders = {"strategy": [*self.strategies], "seed": self.seeds}
+        order = {name: i for i, name in enumerate([*self.strategies, *self.seeds])}
         frame = frame.sort_values(
             ["strategy", "step", "seed"],
-            key=lambda column: (
-                column.map(orders.get(column.name, []).index) if column.name in orders else column
-            ),
+            key=lambda column: column if column.name == "step" else column.map(order),
             ignore_index=True,
         )
         remarks = [note for part in parts for note in [*part.notes, *part.warnings()]]

@@ -71,6 +71,8 @@ class Training:
         self.ends = stage_ends(self.stages[0], steps)
         self.logged = set(np.linspace(0, steps, min(steps, LOGGED) + 1).round().astype(int))
         self.index = -1  # of the stage
+        self.memory: dict[str, Named] = {}
+        self.output_memory: dict[str, Named] = {}
         self.values: Named = {}
         self.runs = len(self.strategies) * len(seeds)
         self.alive = torch.ones(self.runs, dtype=torch.bool, device=device)
@@ -128,8 +130,8 @@ class Training:
         values = {k: self.values[k].clone() if k in kept else v for k, v in fresh.items()}
         self.buffers = {k: values[k] for k in self.program.buffers}
         self.handles: Named = {}
-        self.memory: dict[str, Named] = {}
-        self.output_memory: dict[str, Named] = {name: {} for name in self.program.on_outputs}
+        self.memory = {}
+        self.output_memory = {name: {} for name in self.program.on_outputs}
         with torch.no_grad():
             for name in self.program.parameters:
                 self._begin(name, values[name], carried=name in kept)
@@ -435,7 +437,7 @@ class Training:
 
     def warnings(self) -> list[str]:
         """What has gone wrong in the memory of the strategies, one sentence for each of them."""
-        memories = {**self.memory, **self.output_memory}
+        memories = self.memory | self.output_memory
         found = [(name, self.hooks.runaway(memory)) for name, memory in memories.items() if memory]
         sentences = []
         for name, runs in found:
@@ -466,7 +468,7 @@ def take_step(parts: list[Training]) -> None:
         pairs = zip(parts, losses, seen, strict=True)
         totals = [own + part.price(rows, passed) for part, own, rows in pairs]
         leaves = [leaf for part in parts for leaf in part.handles.values()]
-        grads = iter(torch.autograd.grad(sum(t.sum() for t in totals), leaves, allow_unused=True))
+        grads = iter(torch.autograd.grad([t.sum() for t in totals], leaves, allow_unused=True))
     _write_back(given, buffers, sizes)
     peaks = _worst(first.program, weights, passed).split(sizes)
     shared = (perf_counter() - started) / sum(sizes)

@@ -1,5 +1,6 @@
 """One comparison on many processes, or many machines: each trains parts of its own."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,15 @@ def train_apart(
     waiting = [part for part in run.parts if not part.finished]
     here = torch.get_default_dtype()
     asked = (delayed(_trained)(i, here, run.checkpoint, *_recipe(p)) for i, p in enumerate(waiting))
-    for i, (tensors, record) in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(asked):
+    found: Any = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(asked)
+    for i, (tensors, record) in found:
         restore(waiting[i], tensors, record)
         progress = Progress(run.step, run.steps, waiting[i].history)
         if callback and callback(progress):
             break
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* tasks which were still being processed")
+        found.close()  # whoever stops knows that the others are not done
     return run
 
 

@@ -11,6 +11,7 @@ from shapekeeper.regions import Pathway, Region, RegionGraph
 
 from .dense import dense_network
 from .task import Data, Pair, Task, accuracy
+from .writing import written
 
 __all__ = ["banded_brain", "digit_images", "digits"]
 
@@ -79,6 +80,7 @@ def banded_brain() -> RegionGraph:
     return RegionGraph(regions, pathways, note=note)
 
 
+@written
 def digits(graph: RegionGraph | None = None, *, steps: int | None = None, drawing: int = 0) -> Task:
     """Name the digit in a real image of 8 × 8 pixels, with the wiring of a region graph.
 

@@ -15,6 +15,7 @@ from shapekeeper.randomness import generator
 
 from .bands import Bands, band_noise, band_tone
 from .task import Data, Pair, Task, TaskError, accuracy
+from .writing import written
 
 __all__ = [
     "FilteredNetwork",
@@ -261,6 +262,7 @@ def short_model(task: Task) -> Callable[[int], nn.Module]:
     return partial(_made_of(task)[0], short=True)
 
 
+@written
 def with_sinc(task: Task) -> Task:
     """The same task for a network whose shaped layer is a `SincConv1d`.
 
@@ -293,6 +295,7 @@ def with_sinc(task: Task) -> Task:
     return sinc
 
 
+@written
 def augmented(task: Task, copies: int = 3) -> Task:
     """The same task with noisy copies of the training signals: what knows the noise may do.
 

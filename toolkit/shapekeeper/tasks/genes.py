@@ -13,6 +13,7 @@ from shapekeeper.randomness import generator
 
 from .regulators import RegulatoryNetwork, regulator_penalty
 from .task import Data, Pair, Task, TaskError
+from .writing import written
 
 __all__ = [
     "ExpressionNetwork",
@@ -149,6 +150,7 @@ class ExpressionNetwork(nn.Module):
         return self.outcome(self.activity(expression))
 
 
+@written
 def genes(
     network: Literal["true", "shuffled", "none"] | RegulatoryNetwork = "true",
     *,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from shapekeeper.constraints import Connections
 
 from .task import Data, Task
+from .writing import written
 
 __all__ = ["PencilAnswer", "pencil", "pencil_answer", "squared_error"]
 
@@ -51,6 +52,7 @@ def pencil_answer(strength: float) -> PencilAnswer:
     return PencilAnswer(2 - 1.5 * b, b, 2 * (1 - b / 2) ** 2, 2 + 4.5 * b**2)
 
 
+@written
 def pencil(start: tuple[float, float] | None = None) -> Task:
     """The pencil problem: L(a, b) = (a + b - 1)² + (a + 2b - 3)², constraint b = 0.
 

@@ -12,6 +12,7 @@ from shapekeeper.regions import Pathway, Region, RegionGraph
 
 from .dense import dense_network
 from .task import Data, Pair, Task, accuracy
+from .writing import written
 
 __all__ = ["eye_and_ear", "senses", "senses_best", "senses_trials"]
 
@@ -98,6 +99,7 @@ def eye_and_ear() -> RegionGraph:
     return RegionGraph(regions, pathways, note="Made up: two senses that meet in one region.")
 
 
+@written
 def senses(graph: RegionGraph | None = None, *, noise: float = 0.5, delay: int = 5) -> Task:
     """Remember what the eye saw and what the ear heard, then say whether they agree.
 

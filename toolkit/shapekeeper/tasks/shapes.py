@@ -12,6 +12,7 @@ from shapekeeper.randomness import generator
 from .bands import Bands
 from .filtered import TEST, TRAIN, DisturbedSignals, filter_task, stop_bands
 from .task import Pair, Task, TaskError
+from .writing import written
 
 __all__ = ["shape_templates", "shapes"]
 
@@ -39,6 +40,7 @@ def shape_templates() -> Tensor:
     return heights / heights.square().mean(1, keepdim=True).sqrt()
 
 
+@written
 def shapes(
     shape: FilterShape | None = None,
     *,

@@ -185,6 +185,10 @@ class Task:
             by name, as the network sees them -> scalar, added to the loss of each training batch
             and to no test score; must run under `torch.vmap`.
 
+    Attributes:
+        code: The Python that makes the task after `import shapekeeper as sk`, if it is one of
+            `shapekeeper.tasks`; empty for any other, and for what `dataclasses.replace` made of it.
+
     Raises:
         TaskError: If an argument can't be what it says; all of them at once.
 
@@ -209,6 +213,7 @@ class Task:
     better: Literal["higher", "lower"] = "higher"
     metric_name: str = "accuracy"
     regularizer: Callable[[dict[str, Tensor]], Tensor] | None = None
+    code: str = field(default="", init=False)
 
     def __post_init__(self):
         """Refuse what can't be a task, with all problems at once."""

@@ -10,6 +10,7 @@ from shapekeeper.constraints import FilterShape
 
 from .filtered import TEST, TRAIN, DisturbedSignals, filter_task, stop_bands
 from .task import Pair, Task
+from .writing import written
 
 __all__ = ["both_bands", "shortcut", "tones", "tones_best"]
 
@@ -20,6 +21,7 @@ HALVES = (2, 4, 6, 8), (20, 26)  # of those that each tell a half of the class
 TRUSTED = 0.97  # share of training signals whose clue is right
 
 
+@written
 def tones(
     shape: FilterShape | None = None,
     *,
@@ -91,6 +93,7 @@ def tones_best(noise: float = 2.0) -> float:
     return sum(term * exp(-energy * n / (n + 1)) for n, term in enumerate(terms))
 
 
+@written
 def shortcut(shape: FilterShape | None = None, *, taps: int = 31) -> Task:
     """As `tones` with more noise, and a false clue: a high tone that tells the class in training.
 
@@ -121,6 +124,7 @@ def shortcut(shape: FilterShape | None = None, *, taps: int = 31) -> Task:
     return filter_task("shortcut", drawing, data, samples=SAMPLES, taps=taps, classes=CLASSES)
 
 
+@written
 def both_bands(shape: FilterShape | None = None, *, taps: int = 31) -> Task:
     """The control: half of the class is told below the edge, half of it where the drawing stops.
 

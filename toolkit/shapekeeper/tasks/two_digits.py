@@ -13,6 +13,7 @@ from shapekeeper.regions import Region, RegionGraph
 from .dense import dense_network
 from .digits import digit_images
 from .task import Data, Pair, Task, accuracy
+from .writing import written
 
 __all__ = ["left_accuracy", "right_accuracy", "two_digits", "two_halves"]
 
@@ -39,6 +40,7 @@ def two_halves() -> RegionGraph:
     return RegionGraph(tuple(regions), note="Made up: two regions side by side.")
 
 
+@written
 def two_digits(
     graph: RegionGraph | None = None, *, steps: int | None = None, drawing: int = 0
 ) -> Task:
