@@ -185,7 +185,7 @@ class Constraint(ABC):
         """Why Reparametrization can't hold it, and what can."""
         return (
             f"{type(self).__name__} has no chart, so Reparametrization can't hold it. "
-            "Unconstrained, Penalty, Freeze, Staged and Projection work."
+            "Unconstrained, Penalty, AugmentedLagrangian, Freeze, Staged and Projection work."
         )
 
     def to_json(self) -> dict[str, Any]:
