@@ -870,3 +870,5 @@ bill.round(2)
 #   Again](https://arxiv.org/abs/1904.11486). A fixed low-pass before each subsampling.
 # - S. Greydanus and D. Kobak (2020), [Scaling Down Deep Learning with
 #   MNIST-1D](https://arxiv.org/abs/2011.14439). The signals that ours are modeled on.
+#
+# Next: [04 · Strategies](04_strategies.ipynb), all ways to hold a shape side by side.

@@ -8,7 +8,8 @@
     course.check("02.1", steps_needed)    # not yet, wrong or right; never raises
     course.strict()                       # from here on a check that is not right raises
 
-Hints are text in the notebooks.
+Hints are text in the notebooks. The rest are problems and measurements that one notebook needs and
+that are too long for its cells.
 """
 
 from shapekeeper.course import (  # they register their checks
@@ -16,12 +17,21 @@ from shapekeeper.course import (  # they register their checks
     notebook_01,  # noqa: F401
     notebook_02,  # noqa: F401
     notebook_03,  # noqa: F401
+    notebook_04,  # noqa: F401
     notebook_08,  # noqa: F401
 )
 from shapekeeper.course.accidents import ACCIDENTS, accidents
 from shapekeeper.course.budgets import Budget, budget
+from shapekeeper.course.costs import numbers_kept, seconds_a_step
 from shapekeeper.course.notebook_08 import violations
 from shapekeeper.course.predictions import Prediction, predict, reveal
+from shapekeeper.course.problems import (
+    held_imitation,
+    imitation,
+    imitation_best,
+    new_names,
+    pencil_walk,
+)
 from shapekeeper.course.scripts import Script
 from shapekeeper.course.verdicts import NotRight, Verdict, check, example, strict
 
@@ -36,8 +46,15 @@ __all__ = [
     "budget",
     "check",
     "example",
+    "held_imitation",
+    "imitation",
+    "imitation_best",
+    "new_names",
+    "numbers_kept",
+    "pencil_walk",
     "predict",
     "reveal",
+    "seconds_a_step",
     "strict",
     "violations",
 ]

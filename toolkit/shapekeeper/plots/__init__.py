@@ -7,6 +7,7 @@ axes, and each strategy has one color and one mark everywhere.
 - What was drawn: `wiring` and `matrix` of a region graph, a mask, or weights.
 - What came out: `tradeoff`, `training` and `table` of a comparison; `bars` and `lines` of anything
   with seeds.
+- `landscape`: paths of two weights over a loss.
 - What filters do: `response` of a layer against what was drawn, `response_over_time` while it was
   trained, and the `taps` of kernels.
 - `look`: color and mark of a strategy, for plots of one's own.
@@ -19,6 +20,7 @@ from .filters import response
 from .graphs import wiring
 from .groups import bars
 from .ink import look
+from .landscape import landscape
 from .lines import lines
 from .plane import tradeoff
 from .rows import table
@@ -26,6 +28,7 @@ from .stems import taps
 
 __all__ = [
     "bars",
+    "landscape",
     "lines",
     "look",
     "matrix",
