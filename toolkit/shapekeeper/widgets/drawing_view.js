@@ -5,17 +5,21 @@
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-class DrawingView {
+class DrawingView extends FrameView {
   /** @param parts what `frame` takes: { testid, title, keys, make, extra } */
   constructor(model, el, talk, parts) {
-    this.model = model;
-    this.talk = talk;
-    this.uid = `sk${Math.random().toString(36).slice(2, 9)}`; // ids are shared by the whole page
-    this.dead = false; // no kernel: look, but do not touch
+    super(model, el, talk, parts);
     this.ui = { active: null, gesture: null, open: false, dismissed: null };
     this.fresh = []; // what brings the panel up to date
-    this.frame = frame({ ...parts, run: (cmd, pressed) => this.run(cmd, pressed) });
-    el.append(this.frame.root);
+  }
+
+  get code() {
+    return this.model.get("facts").code;
+  }
+
+  /** What takes the focus when it has nowhere else to go. */
+  get home() {
+    return this.svg;
   }
 
   /** The canvas, with the sentence that tells screen readers how to begin. */
@@ -32,37 +36,20 @@ class DrawingView {
     const { on, root } = this.frame;
     on(this.svg, "focusin", (e) => this.focused(e.target));
     on(root, "keydown", (e) => this.frameKey(e));
-    on(root, "pointerdown", () => this.markKeys(false), { capture: true });
-    on(root, "keydown", () => this.markKeys(true), { capture: true });
-    on(root, "focusin", (e) => this.entered(e));
+    this.watchFocus();
     model.on(`change:${this.talk.drawn}`, () => this.later());
     model.on("change:messages", () => this.later());
     model.on("change:facts", () => (this.speak(), this.later()));
-    onKernelChange(model, (isGone) => {
-      this.dead = isGone;
-      this.later();
-    });
+    this.watchKernel();
     this.busy = () => this.watchBusy();
     this.talk.watchers.add(this.busy);
-    this.talk.speaker ??= this;
     this.heard = model.get("facts").said?.id;
   }
 
   close() {
     clearTimeout(this.busyTimer);
-    this.closed = true;
     this.talk.watchers.delete(this.busy);
-    if (this.talk.speaker === this) this.talk.speaker = null;
-    this.frame.close();
-  }
-
-  later() {
-    if (this.due) return;
-    this.due = true;
-    queueMicrotask(() => {
-      this.due = false;
-      if (!this.closed) this.draw();
-    });
+    super.close();
   }
 
   watchBusy() {
@@ -86,11 +73,6 @@ class DrawingView {
 
   // Commands that every drawing has
 
-  run(cmd, pressed) {
-    const [name, ...rest] = cmd.split(":");
-    this.commands(rest.join(":"), pressed)[name]();
-  }
-
   commands(argument, pressed) {
     return {
       undo: () => this.step("undo"),
@@ -109,46 +91,7 @@ class DrawingView {
     this.talk.ask({ do: direction });
   }
 
-  toggleCode(pressed) {
-    const { code } = this.frame;
-    code.hidden = !code.hidden;
-    setAttributes(pressed, { "aria-pressed": !code.hidden });
-  }
-
-  toggleHelp() {
-    const { help } = this.frame;
-    help.hidden = !help.hidden;
-    if (!help.hidden) {
-      this.before = document.activeElement;
-      help.querySelector("[tabindex]").focus();
-    } else (this.before?.checkVisibility() ? this.before : this.svg).focus();
-  }
-
-  async copy(pressed) {
-    const { code } = this.model.get("facts");
-    try {
-      await navigator.clipboard.writeText(code);
-    } catch {
-      getSelection().selectAllChildren(this.frame.codeText);
-      document.execCommand("copy"); // pages without https have no clipboard
-    }
-    pressed.lastChild.textContent = "Copied";
-    this.frame.say("Copied");
-  }
-
   // Focus: the drawing is one stop for Tab
-
-  /** Focus rings in the drawing are for the keyboard; a click does not call for one. */
-  markKeys(used) {
-    this.frame.root.classList.toggle("sk-by-keys", used);
-    this.pressing = !used;
-  }
-
-  entered({ relatedTarget }) {
-    this.talk.speaker = this;
-    if (!this.pressing && !this.frame.root.contains(relatedTarget)) this.markKeys(true);
-    this.pressing = false;
-  }
 
   /** Lets Tab reach one of what is drawn: the thing used last, else the one to begin with. */
   rove() {
@@ -180,14 +123,6 @@ class DrawingView {
     return true;
   }
 
-  /** Redraws; if what had the focus is gone, it goes to the drawing, not to the notebook. */
-  keepFocus(redraw) {
-    const { root } = this.frame;
-    const had = root.contains(document.activeElement);
-    redraw();
-    if (had && !root.contains(document.activeElement)) this.backToDrawing();
-  }
-
   /** Keys that work anywhere in the frame. */
   frameKey(event) {
     if (event.target === this.frame.root || event.defaultPrevented) return;
@@ -205,17 +140,6 @@ class DrawingView {
     } else if (event.key === "?" && !typing) {
       event.preventDefault();
       this.toggleHelp();
-    }
-  }
-
-  helpKey(event) {
-    if (event.key === "Escape" || event.key === "?") {
-      event.preventDefault();
-      this.toggleHelp();
-    } else if (event.key === "Tab") {
-      event.preventDefault();
-      const stops = [...this.frame.help.querySelectorAll("button, [tabindex]")];
-      stops[(stops.indexOf(document.activeElement) + 1) % stops.length].focus();
     }
   }
 
@@ -238,10 +162,6 @@ class DrawingView {
   /** Undo and redo, as the history stands; buttons that are of no use now are pale. */
   enable(cmd, can) {
     setAttributes(this.barButton(cmd), { "aria-disabled": can ? null : "true" });
-  }
-
-  barButton(cmd) {
-    return this.frame.bar.querySelector(`[data-cmd="${cmd}"]`);
   }
 
   drawHistory() {
@@ -318,13 +238,6 @@ class DrawingView {
 }
 
 // The panel's parts
-
-/** Replaces the children of a node where they differ, so that focus and selection survive. */
-function refresh(node, children) {
-  const wanted = node.cloneNode(false);
-  wanted.append(...children.filter(Boolean));
-  if (!node.isEqualNode(wanted)) node.replaceChildren(...wanted.childNodes);
-}
 
 /**
  * A field that takes what was typed on Enter or on leaving it, and shows what Python says to it.

@@ -53,6 +53,13 @@ function keyed(layer, items, create, update) {
   for (const node of old.values()) node.remove();
 }
 
+/** Replaces the children of a node where they differ, so that focus and selection survive. */
+function refresh(node, children) {
+  const wanted = node.cloneNode(false);
+  wanted.append(...children.filter(Boolean));
+  if (!node.isEqualNode(wanted)) node.replaceChildren(...wanted.childNodes);
+}
+
 const ICONS = {
   region: "M8.6 5.2a4.6 4.6 0 1 0 2.4 2.6M12 1v5M9.5 3.5h5",
   pathway:
@@ -68,6 +75,8 @@ const ICONS = {
   minus: "M2.5 8h11",
   chevron: "M6 3.5 10.5 8 6 12.5",
   close: "M3.5 3.5l9 9M12.5 3.5l-9 9",
+  play: "M4.5 2.5v11l9-5.5Z",
+  stop: "M3.5 3.5h9v9h-9Z",
   good: "M8 14.5a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13ZM5 8.2l2.1 2.1L11 6.2",
   info: "M8 14.5a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13ZM8 7.5v4M8 4.7v.1",
   warn: "M8 1.8 15 14H1L8 1.8ZM8 6.3v4M8 12v.1",
@@ -181,14 +190,15 @@ function onKernelChange(model, tell) {
 
 /**
  * The parts every widget has. `make` and `extra` are what its bar has of its own, in front of undo
- * and behind redo; `run(cmd, button)` is called for every element with `data-cmd`.
+ * and behind redo; without a `history` there are neither, nor a panel. `run(cmd, button)` is called
+ * for every element with `data-cmd`.
  * @returns the nodes, and `on` (a listener that goes with the frame), `showCode`, `say`, `alert`, `close`
  */
-function frame({ testid, title, make, extra, keys, run }) {
+function frame({ run, ...parts }) {
   const controller = new AbortController();
   const on = (node, type, listener, options = {}) =>
     node.addEventListener(type, listener, { signal: controller.signal, ...options });
-  const nodes = frameNodes({ testid, title, make, extra, keys });
+  const nodes = frameNodes(parts);
   const { root } = nodes;
   root.tabIndex = -1; // takes the focus that Esc lets go, and leaves the notebook its keys
   on(root, "click", (event) => {
@@ -213,7 +223,7 @@ function frame({ testid, title, make, extra, keys, run }) {
   };
 }
 
-function frameNodes({ testid, title, make, extra, keys }) {
+function frameNodes({ testid, title, make, extra, keys, history = true }) {
   const nodes = {
     fact: h("span", { class: "sk-fact" }),
     canvas: h("div", { class: "sk-canvas" }),
@@ -253,9 +263,7 @@ function frameNodes({ testid, title, make, extra, keys }) {
       { class: "sk-tools" },
       make,
       h("hr"),
-      plain("undo", "Undo"),
-      plain("redo", "Redo"),
-      h("hr"),
+      history && [plain("undo", "Undo"), plain("redo", "Redo"), h("hr")],
       extra,
       plain("code", "Show the code"),
       plain("help", "All keys (?)"),
@@ -270,7 +278,7 @@ function frameNodes({ testid, title, make, extra, keys }) {
       nodes.bar,
       h("div", { class: "sk-working", "aria-hidden": "true" }),
       nodes.canvas,
-      nodes.panel,
+      history && nodes.panel,
       nodes.status,
       nodes.code,
       nodes.help,
@@ -335,6 +343,121 @@ function handOn(event, root) {
       composed: true,
     }),
   );
+}
+
+// One view of a widget in its frame: what every view does, whatever it shows
+
+/**
+ * A widget's own view extends it and answers: draw(), commands(argument, pressed), code (the text to
+ * copy), home (what takes the focus when it has nowhere else to go) and backToDrawing().
+ */
+class FrameView {
+  /** @param parts what `frame` takes: { testid, title, keys, make, extra, history } */
+  constructor(model, el, talk, parts) {
+    this.model = model;
+    this.talk = talk;
+    this.uid = `sk${Math.random().toString(36).slice(2, 9)}`; // ids are shared by the whole page
+    this.dead = false; // no kernel: look, but do not touch
+    this.frame = frame({ ...parts, run: (cmd, pressed) => this.run(cmd, pressed) });
+    el.append(this.frame.root);
+  }
+
+  /** Knows from now on whether keys are in use, and which view is the one that reads things out. */
+  watchFocus() {
+    const { on, root } = this.frame;
+    on(root, "pointerdown", () => this.markKeys(false), { capture: true });
+    on(root, "keydown", () => this.markKeys(true), { capture: true });
+    on(root, "focusin", (e) => this.entered(e));
+    this.talk.speaker ??= this;
+  }
+
+  watchKernel() {
+    onKernelChange(this.model, (isGone) => {
+      this.dead = isGone;
+      this.later();
+    });
+  }
+
+  close() {
+    this.closed = true;
+    if (this.talk.speaker === this) this.talk.speaker = null;
+    this.frame.close();
+  }
+
+  later() {
+    if (this.due) return;
+    this.due = true;
+    queueMicrotask(() => {
+      this.due = false;
+      if (!this.closed) this.draw();
+    });
+  }
+
+  run(cmd, pressed) {
+    const [name, ...rest] = cmd.split(":");
+    this.commands(rest.join(":"), pressed)[name]();
+  }
+
+  barButton(cmd) {
+    return this.frame.bar.querySelector(`[data-cmd="${cmd}"]`);
+  }
+
+  toggleCode(pressed) {
+    const { code } = this.frame;
+    code.hidden = !code.hidden;
+    setAttributes(pressed, { "aria-pressed": !code.hidden });
+  }
+
+  toggleHelp() {
+    const { help } = this.frame;
+    help.hidden = !help.hidden;
+    if (!help.hidden) {
+      this.before = document.activeElement;
+      help.querySelector("[tabindex]").focus();
+    } else (this.before?.checkVisibility() ? this.before : this.home).focus();
+  }
+
+  async copy(pressed) {
+    try {
+      await navigator.clipboard.writeText(this.code);
+    } catch {
+      getSelection().selectAllChildren(this.frame.codeText);
+      document.execCommand("copy"); // pages without https have no clipboard
+    }
+    pressed.lastChild.textContent = "Copied";
+    this.frame.say("Copied");
+  }
+
+  /** Focus rings in the drawing are for the keyboard; a click does not call for one. */
+  markKeys(used) {
+    this.frame.root.classList.toggle("sk-by-keys", used);
+    this.pressing = !used;
+  }
+
+  entered({ relatedTarget }) {
+    this.talk.speaker = this;
+    if (!this.pressing && !this.frame.root.contains(relatedTarget)) this.markKeys(true);
+    this.pressing = false;
+  }
+
+  /** Redraws; if what had the focus is gone, it goes to the drawing, not to the notebook. */
+  keepFocus(redraw) {
+    const { root } = this.frame;
+    const had = root.contains(document.activeElement);
+    redraw();
+    if (had && !root.contains(document.activeElement)) this.backToDrawing();
+  }
+
+  helpKey(event) {
+    if (event.key === "Escape" || event.key === "?") {
+      event.preventDefault();
+      this.toggleHelp();
+    } else if (event.key === "Tab") {
+      event.preventDefault();
+      const stops = [...this.frame.help.querySelectorAll("button, [tabindex]")];
+      stops[(stops.indexOf(document.activeElement) + 1) % stops.length].focus();
+    }
+  }
 }
 
 // Theme: light or dark is read off the page, so that custom themes work
