@@ -683,7 +683,7 @@ def test_bad_settings(settings, words):
 def test_says_what_it_is():
     one = sk.AugmentedLagrangian()
     assert (one.guarantee, one.output_guarantee) == ("none", "none")
-    assert one.label == "AugmentedLagrangian 1, dual 0.01"
+    assert one.label == "AugmentedLagrangian"
     swept = sk.AugmentedLagrangian([0.0, 2.0], 0.1, growth=[1.0, 1.5])
     assert [v.label for v in swept.variants()] == [
         "AugmentedLagrangian 0, dual 0.1",

@@ -423,6 +423,8 @@ class AugmentedLagrangian(Strategy):
             for n in (self.penalty, self.dual_step, self.growth)
         )
         growing = "" if self.growth == 1 else f" growing {growth}"
+        if self == AugmentedLagrangian():
+            return "AugmentedLagrangian"
         return f"AugmentedLagrangian {penalty}{growing}, dual {step}"
 
     def begin(self, c: Constraint, x: Tensor) -> tuple[Tensor, Memory]:

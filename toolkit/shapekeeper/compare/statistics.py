@@ -1,4 +1,4 @@
-"""What a handful of seeds can tell: paired differences, their interval, and how many seeds it takes.
+"""What a few seeds can tell: paired differences, their interval, and how many seeds it takes.
 
 The seeds of a comparison pair: two strategies begin with the same weights and see the same batches
 in one seed. What differs from seed to seed but not from strategy to strategy drops out of their

@@ -28,7 +28,8 @@ def table(comparison: Comparison, ax: Axes | None = None, reference: str | None 
     Strategy with its line and mark; from when on the shape holds; metric; metric held (after the
     constraint was enforced exactly); how that differs from the reference, paired over the seeds,
     with a 95 % interval as whisker (to the right is better; off the scale: an arrow) and number,
-    pale where the interval includes zero or there is none; violation; seconds. A strategy with a diverged seed has a row without numbers. Nobody wins.
+    pale where the interval includes zero or there is none; violation; seconds. A strategy with a
+    diverged seed has a row without numbers. Nobody wins.
 
     Args:
         comparison: What `compare` returned.
