@@ -1,6 +1,7 @@
 """What an optimizer moves: leaves of their own, or many as the columns of one tensor."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import torch
@@ -47,12 +48,14 @@ class Slab:
         if not self.shapes.keys() <= grads.keys():
             self.tensor.grad = None
             return
-        found = [grads[name] for name in self.shapes]
-        if self.joined:
-            torch.cat([grad.flatten(1) for grad in found], 1, out=self.grad)
-        else:
-            self.grad.copy_(found[0].view_as(self.grad))
+        for name, place in self.places.items():
+            place.copy_(grads[name])
         self.tensor.grad = self.grad
+
+    @cached_property
+    def places(self) -> Named:
+        """Where each leaf's gradient goes."""
+        return self.views(self.grad)
 
     def views(self, tensor: Tensor) -> Named:
         """Each leaf `(runs, *shape)` as a view of a tensor of the slab's form."""

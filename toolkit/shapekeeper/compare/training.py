@@ -135,6 +135,7 @@ class Training:
         with torch.no_grad():
             for name in self.program.parameters:
                 self._begin(name, values[name], carried=name in kept)
+        self.bound = self._bound()
         self.slabs: list[Slab] = []
         self.optimizer: torch.optim.Optimizer | None = None
 
@@ -230,12 +231,11 @@ class Training:
         moving = {name: grad for name, grad in grads.items() if grad is not None}
         for slab in self.slabs:
             slab.take(moving)
-        self._check_finite([total, *(s.tensor.grad for s in self.slabs)])
         before = [slab.tensor.clone() for slab in self.slabs]
         for slab in self.slabs:
             self._prepare(slab, optimizer)
         optimizer.step()
-        self._check_finite([slab.tensor for slab in self.slabs])
+        self._check_finite(total)
         for slab, old in zip(self.slabs, before, strict=True):
             # A run that left the finite numbers stays at its last finite value. Asking first
             # whether there is one costs nothing on a CPU; a GPU would have to be waited for.
@@ -290,9 +290,8 @@ class Training:
 
     def _repair(self, slab: Slab, before: Tensor, lr: float) -> None:
         """Rate and repair of the bound tensors in a slab."""
-        for name in slab.shapes:
-            rate, c = self._rate(name), self.program.on_weights.get(name)
-            if rate == 1.0 and c is None:
+        for name, (rate, c) in self.bound.items():
+            if name not in slab.shapes:
                 continue
             handle = self.handles[name].detach()
             if rate != 1.0:
@@ -303,12 +302,12 @@ class Training:
                 if repaired is not handle:
                     handle.copy_(repaired)
 
-    def _rate(self, name: str) -> float:
-        """Factor on the optimizer's step: bound weights, and all of a bound layer."""
-        bound = name in self.memory or any(
-            name.startswith(f"{layer}.") for layer in self.program.on_outputs
-        )
-        return self.stage.rate * self.hooks.rate if bound else 1.0
+    def _bound(self) -> dict[str, tuple[float, Constraint | None]]:
+        """Factor on the optimizer's step, and constraint: of bound weights, and of bound layers."""
+        on_weights, rate = self.program.on_weights, self.stage.rate * self.hooks.rate
+        layers = tuple(f"{layer}." for layer in self.program.on_outputs)
+        names = [k for k in self.program.parameters if k in on_weights or k.startswith(layers)]
+        return {name: (rate, on_weights.get(name)) for name in names}
 
     def step_buffers(self) -> Named:
         """Buffers for this step; a frozen layer writes to copies, which are dropped."""
@@ -317,15 +316,12 @@ class Training:
         layers = tuple(f"{layer}." for layer in self.program.on_outputs)
         return {k: v.clone() if k.startswith(layers) else v for k, v in self.buffers.items()}
 
-    def _check_finite(self, tensors: list[Tensor | None]) -> None:
+    def _check_finite(self, total: Tensor) -> None:
         """Runs in which anything is not finite are out from now on; no host synchronization."""
         # One sum per tensor is the cheapest pass in which NaN and infinity survive.
-        given = [t for t in tensors if t is not None]
-        sums = [t if t.shape == self.alive.shape else self._sum(t) for t in given]
-        self.alive &= torch.isfinite(reduce(torch.add, sums))
-
-    def _sum(self, tensor: Tensor) -> Tensor:
-        return tensor.reshape(len(self.alive), -1).sum(1)
+        seen = [t for slab in self.slabs for t in (slab.tensor, slab.tensor.grad) if t is not None]
+        sums = [tensor.reshape(len(self.alive), -1).sum(1) for tensor in seen]
+        self.alive &= torch.isfinite(reduce(torch.add, sums, total))
 
     def _rows_of(self, tensor: Tensor) -> Tensor:
         """Which runs are alive, in a shape that broadcasts over the tensor."""
