@@ -9,7 +9,6 @@ from torch import nn
 
 import shapekeeper as sk
 
-FOLDER = Path(sys.argv[1])
 MASK = torch.rand(5, 4, generator=torch.Generator().manual_seed(2)) < 0.5
 
 
@@ -24,7 +23,7 @@ class Mine(nn.Module):
         return self.last(torch.tanh(self.first(x)))
 
 
-def main() -> None:
+def main(folder: Path) -> None:
     torch.set_default_dtype(torch.float64)
     width = 5
     x = torch.randn(60, 4, generator=torch.Generator().manual_seed(1))
@@ -44,8 +43,8 @@ def main() -> None:
     )
     ask = partial(sk.compare, mine, [sk.Penalty([0.1, 1.0]), late], seeds=3, steps=20)
     for jobs in (1, 2):
-        ask(n_jobs=jobs).save(FOLDER / str(jobs))
+        ask(n_jobs=jobs).save(folder / str(jobs))
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))
