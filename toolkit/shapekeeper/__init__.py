@@ -4,6 +4,7 @@ from . import regions, tasks
 from .compare import Comparison, ComparisonError, Progress, compare
 from .constraints import (
     Box,
+    Circle,
     Connections,
     Constraint,
     ConstraintError,
@@ -32,6 +33,7 @@ from .tasks import Data, Task, TaskError
 __all__ = [
     "AugmentedLagrangian",
     "Box",
+    "Circle",
     "Comparison",
     "ComparisonError",
     "Connections",

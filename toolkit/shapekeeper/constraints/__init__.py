@@ -1,14 +1,17 @@
 """What a tensor may be."""
 
+from .circle import Circle
 from .connections import Connections
 from .constraint import Constraint, ConstraintError
 from .entrywise import Box, NonNegative, Signs
 from .filters import FilterShape
 from .intersection import Intersection
 from .sphere import Sphere
+from .surface import Surface
 
 __all__ = [
     "Box",
+    "Circle",
     "Connections",
     "Constraint",
     "ConstraintError",
@@ -17,4 +20,5 @@ __all__ = [
     "NonNegative",
     "Signs",
     "Sphere",
+    "Surface",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .surface import Surface
 from .tensor_value import TensorValue
 
 __all__ = ["Constraint", "ConstraintError"]
@@ -187,6 +188,11 @@ class Constraint(ABC):
             f"{type(self).__name__} has no chart, so Reparametrization can't hold it. "
             "Unconstrained, Penalty, AugmentedLagrangian, Freeze, Staged and Projection work."
         )
+
+    @property
+    def surface(self) -> Surface | None:
+        """How to move along the set, as `ConstrainedLangevin` does; None where it has edges."""
+        return self if isinstance(self, Surface) else None
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict from which `Constraint.from_json` makes an equal constraint."""

@@ -1,0 +1,99 @@
+"""Numbers that are the shadow of a point on a circle, each with a slack of its own."""
+
+from dataclasses import dataclass
+from math import isfinite, pi
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .constraint import ConstraintError
+from .entrywise import Entrywise
+from .surface import Surface
+
+__all__ = ["Circle"]
+
+INSIDE = 1e-3  # share of the width by which a start keeps away from an end
+
+
+@dataclass(frozen=True)
+class Circle(Surface, Entrywise):
+    """Numbers from -r to r, each the first coordinate of a point on a circle of radius r.
+
+    B. Leimkuhler, T. Pouchon, T. Vlaar and A. Storkey 2021, Constraint-based regularization of
+    neural networks, section 3: each weight w gets a slack s with `w^2 + s^2 = r^2`. Here the point
+    is its angle a, `w = r sin(a)` and `s = r cos(a)`, which keeps the circle exactly. For
+    `ConstrainedLangevin` the circle is the set; every other strategy sees the range of w, and
+    Reparametrization the angle.
+
+    Noise spreads evenly over the circle, not over the range: on a flat loss w follows the arcsine
+    law, and spends most of its time near the ends.
+
+    Args:
+        radius: The largest size of a number, more than 0; starts of `nn.Linear` fit from
+            `1/sqrt(fan-in)` up.
+
+    Raises:
+        ConstraintError: If the radius is not a finite number above 0.
+
+    Example:
+        >>> circle = Circle(2.0)
+        >>> circle.project(torch.tensor([0.5, -3.0]))
+        tensor([ 0.5000, -2.0000])
+        >>> angle = circle.lift(torch.tensor([1.0]))
+        >>> circle.drop(angle), circle.slack(angle)
+        (tensor([1.0000]), tensor([1.7321]))
+    """
+
+    radius: float = 1.0
+
+    event_dims: ClassVar[int] = 0  # type: ignore[misc]  # a constant here, a property elsewhere
+    unit: ClassVar[str] = "value"
+
+    def __post_init__(self) -> None:
+        """Refuse a radius that can't be."""
+        if not (isfinite(self.radius) and self.radius > 0):
+            raise ConstraintError(f"Wanted a finite radius above 0, got {self.radius}.")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Any shape can hold numbers on circles."""
+
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """The radius to both sides."""
+        return np.array(-self.radius, float), np.array(self.radius, float)
+
+    def to_free(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """The angle, as a length along the circle; within 1e-3 of the width of an end, moved in.
+
+        At an end the slope of the sine is 0, and nothing would ever move away from there.
+        """
+        return self.radius * self.lift(x)
+
+    def from_free(self, u: Tensor, at: Tensor | None = None) -> Tensor:
+        """The number whose point lies so far along the circle."""
+        return self.drop(u / self.radius)
+
+    def lift(self, x: Tensor) -> Tensor:
+        """The angle in radians, of the point with a slack above 0."""
+        return torch.asin((x / self.radius).clamp(2 * INSIDE - 1, 1 - 2 * INSIDE))
+
+    def drop(self, q: Tensor) -> Tensor:
+        """The number at an angle."""
+        # Rounding the product could leave the range by a unit in the last place.
+        low, high = (float(end) for end in self.ends())
+        return (self.radius * q.sin()).clamp(low, high)
+
+    def slack(self, q: Tensor) -> Tensor:
+        """The other coordinate of the point at an angle."""
+        return self.radius * q.cos()
+
+    def pull(self, q: Tensor, grad: Tensor) -> Tensor:
+        """The gradient along the circle: a brake near the ends, where the slack is 0."""
+        return grad * q.cos()
+
+    def glide(self, q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """An exact rotation; the velocity, along the circle, stays what it is."""
+        turned = torch.add(q, v, alpha=1 / self.radius)
+        # Angles that grow lose digits.
+        return turned.sub_((turned / (2 * pi)).round_().mul_(2 * pi)), v
