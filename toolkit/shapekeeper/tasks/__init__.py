@@ -20,21 +20,27 @@ from .genes import (
     scaled_by_training,
     share_right,
 )
+from .noisy_digits import noisy_digits
 from .pencil import PencilAnswer, pencil, pencil_answer
 from .regulators import RegulatoryNetwork, read_regulators, regulator_penalty
+from .rules import Circles, Rule
 from .senses import eye_and_ear, senses, senses_best, senses_trials
 from .shapes import shape_templates, shapes
+from .spirals import Spirals, spirals
 from .task import Data, Task, TaskError, accuracy, batch_indices
 from .tones import both_bands, shortcut, tones, tones_best
 from .two_digits import left_accuracy, right_accuracy, two_digits, two_halves
 
 __all__ = [
+    "Circles",
     "Data",
     "ExpressionNetwork",
     "FilteredNetwork",
     "PencilAnswer",
     "PlantedRegulators",
     "RegulatoryNetwork",
+    "Rule",
+    "Spirals",
     "Task",
     "TaskError",
     "accuracy",
@@ -51,6 +57,7 @@ __all__ = [
     "gene_set_scores",
     "genes",
     "left_accuracy",
+    "noisy_digits",
     "pencil",
     "pencil_answer",
     "planted_regulators",
@@ -69,6 +76,7 @@ __all__ = [
     "share_right",
     "short_model",
     "shortcut",
+    "spirals",
     "tones",
     "tones_best",
     "two_digits",

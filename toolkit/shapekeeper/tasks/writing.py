@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 from shapekeeper.constraints import FilterShape
 from shapekeeper.regions import RegionGraph
 
+from .rules import Rule
 from .task import Task
 
 __all__ = ["written"]
@@ -57,6 +58,8 @@ def _argument(value: Any) -> str:
         return value.code().partition("graph = ")[2].strip()
     if isinstance(value, FilterShape):
         return f"sk.{value!r}"
+    if isinstance(value, Rule):
+        return f"sk.tasks.{value!r}"
     if isinstance(value, tuple | list):
         parts = [*map(_argument, value)]
         return repr(value) if all(parts) and type(value) in (tuple, list) else ""
