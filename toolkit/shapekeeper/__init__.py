@@ -18,6 +18,7 @@ from .networks import MaskedLinear, RegionNetwork, compile_network
 from .regions import Pathway, Region, RegionGraph, StructureError
 from .strategies import (
     AugmentedLagrangian,
+    ConstrainedLangevin,
     Freeze,
     Penalty,
     Projection,
@@ -38,6 +39,7 @@ __all__ = [
     "ComparisonError",
     "Connections",
     "Constraint",
+    "ConstrainedLangevin",
     "ConstraintError",
     "Data",
     "FilterShape",

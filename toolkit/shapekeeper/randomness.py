@@ -4,12 +4,17 @@ A run that is stopped, resumed, sent elsewhere, or trained in other company draw
 since every block of draws has a fresh generator of its own.
 """
 
+from collections.abc import Sequence
+from math import prod
 from zlib import crc32
 
 import numpy as np
 import torch
+from torch import Tensor
 
-__all__ = ["generator", "seed_of"]
+__all__ = ["Noise", "generator", "seed_of"]
+
+DRAWN = 2**14  # numbers that are worth a generator of their own
 
 
 def seed_of(seed: int, purpose: str, block: int = 0) -> int:
@@ -56,3 +61,51 @@ def generator(
         torch.Size([4])
     """
     return torch.Generator(device).manual_seed(seed_of(seed, purpose, block))
+
+
+class Noise:
+    """Standard normal numbers for each step of some runs, a function of seed, name and step.
+
+    A fresh generator takes as long as some thousand numbers, so that of a small tensor the numbers
+    of many steps are one block of draws.
+
+    Args:
+        seeds: One for each run.
+
+    Example:
+        >>> noise = Noise([0, 1])
+        >>> weight = torch.zeros(2, 5, 3)
+        >>> again = Noise([1]).at(7, "weight", weight[:1])
+        >>> bool((noise.at(7, "weight", weight)[1] == again[0]).all())
+        True
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.seeds = seeds
+        self._blocks: dict[str, tuple[int, Tensor]] = {}
+
+    def at(self, step: int, name: str, like: Tensor) -> Tensor:
+        """The numbers of one step.
+
+        Args:
+            step: From 0 up.
+            name: Of the tensor that they are for.
+            like: That tensor, `(runs, *shape)`: shape, type and device of the numbers.
+
+        Returns:
+            `(runs, *shape)`; not to be written to.
+        """
+        shape = tuple(like.shape[1:])
+        steps = max(1, DRAWN // max(1, prod(shape)))
+        block, place = divmod(step, steps)
+        last, drawn = self._blocks.get(name, (-1, like))
+        same = last == block and drawn.dtype == like.dtype and drawn.device == like.device
+        if not same:
+            drawn = like.new_empty(steps, len(self.seeds), *shape)
+            for i, seed in enumerate(self.seeds):
+                draw = generator(seed, f"noise/{name}", block, like.device)
+                drawn[:, i] = torch.randn(
+                    steps, *shape, generator=draw, dtype=like.dtype, device=like.device
+                )
+            self._blocks[name] = block, drawn
+        return drawn[place]

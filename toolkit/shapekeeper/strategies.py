@@ -11,12 +11,13 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, product
+from math import exp
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from shapekeeper.constraints import Constraint
+from shapekeeper.constraints import Constraint, Surface
 from shapekeeper.optimizers import (
     asks_again,
     equalize_second_moment,
@@ -26,6 +27,7 @@ from shapekeeper.optimizers import (
 
 __all__ = [
     "AugmentedLagrangian",
+    "ConstrainedLangevin",
     "Freeze",
     "Penalty",
     "Projection",
@@ -39,6 +41,7 @@ __all__ = [
 
 STRONGEST = 1e4  # times the strength that it began with is as far as a penalty grows
 STRETCH = 50  # steps after which an augmented Lagrangian looks back
+EVERYWHERE = Surface()  # what nothing binds
 
 Memory: TypeAlias = dict[str, Tensor]
 # A number, or a list of numbers: one strategy for each. Hooks only ever see the number.
@@ -62,6 +65,8 @@ class Strategy:
         output_guarantee: What is promised of the value of a layer.
         rate: Factor on the optimizer's step of a bound tensor.
         charted: Whether the network sees something else of a weight than the optimizer moves.
+        advances: Whether it takes the steps itself, of bound and unbound tensors alike, instead of
+            an optimizer.
         priced: Whether a bound weight adds to the loss.
         output_priced: Whether the value of a bound layer does.
         rowwise: Settings that the hooks for weights read by `setting`: strategies that differ in
@@ -77,6 +82,7 @@ class Strategy:
     output_guarantee: ClassVar[str] = "none"
     rate: ClassVar[float] = 1.0
     charted: ClassVar[bool] = False
+    advances: ClassVar[bool] = False
     priced: ClassVar[bool] = False
     output_priced: ClassVar[bool] = False
     rowwise: ClassVar[tuple[str, ...]] = ()
@@ -167,6 +173,25 @@ class Strategy:
     def repair(self, c: Constraint, leaf: Tensor, memory: Memory, lr: float) -> Tensor:
         """The bound tensor after the optimizer's step; may write into `leaf`."""
         return leaf
+
+    @property
+    def noisy(self) -> bool:
+        """Whether `advance` draws."""
+        return False
+
+    def advance(
+        self, c: Constraint | None, leaf: Tensor, grad: Tensor, memory: Memory, noise: Tensor | None
+    ) -> Tensor:
+        """The tensor after a step of the strategy's own; `c` is None where nothing binds it.
+
+        Args:
+            c: What it may be.
+            leaf: The tensor, `(runs, *shape)`.
+            grad: Of the loss of each run.
+            memory: Of `begin`; written to.
+            noise: Standard normal numbers of the same shape, or None if not `noisy`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} leaves the steps to an optimizer.")
 
     def runaway(self, memory: Memory) -> Tensor | None:
         """Which runs' memory of a bound tensor runs away, `(runs,)`; None if none can."""
@@ -667,6 +692,156 @@ class Reparametrization(Strategy):
 
 
 @dataclass(frozen=True)
+class ConstrainedLangevin(Strategy):
+    """Training moves along the set itself, and shivers there: Langevin dynamics under constraints.
+
+    It moves all tensors, those that nothing binds by the plain scheme, and no optimizer is used.
+    With V the mean loss of a batch, t the temperature and h the step size, positions q follow
+
+        dq = -grad V dt + sqrt(2 t) dW                             without friction, or
+        dq = p dt,  dp = (-grad V - friction p) dt + sqrt(2 friction t) dW
+
+    within the set (B. Leimkuhler, T. Pouchon, T. Vlaar and A. Storkey 2021, Constraint-based
+    regularization of neural networks, section 2). With gradients of the whole loss they come to
+    be spread as exp(-V / t) over the surface. Steps are taken along the tangent and end in the set:
+    without friction by the scheme of Euler and Maruyama, whose error is of first order in h; with
+    friction by kick, half a drift, friction and noise, half a drift (B. Leimkuhler and C. Matthews
+    2016, Efficient molecular dynamics using geodesic integration and solvent-solute splitting,
+    section 3), one gradient a step and an error of second order.
+
+    At temperature 0 it is gradient descent along the set: at learning rate h without friction, else
+    with momentum `k = exp(-friction h)` at learning rate `h^2 (1 + k) / 2`.
+
+    Args:
+        step_size: h, above 0; a list is a sweep, as for all three.
+        temperature: In units of the mean loss of a batch, from 0 up.
+        friction: Of the momenta, per unit of time and above 0; None for no momenta.
+
+    Raises:
+        StrategyError: If a number is out of range, or (when training begins) a set has edges.
+
+    Example:
+        >>> from shapekeeper import Sphere
+        >>> walk, sphere = ConstrainedLangevin(0.5), Sphere()
+        >>> point, memory = walk.begin(sphere, torch.tensor([[1.0, 0.0]]))
+        >>> walk.advance(sphere, point, torch.tensor([[3.0, -2.0]]), memory, noise=None)
+        tensor([[0.5403, 0.8415]])
+    """
+
+    step_size: FloatOrSweep
+    temperature: FloatOrSweep = 0.0
+    friction: FloatOrSweep | None = None
+
+    guarantee: ClassVar[str] = "structural"
+    advances: ClassVar[bool] = True
+
+    def problem(self) -> str:
+        """Numbers out of range."""
+        wanted = {
+            "a finite step_size above 0": (self.step_size, _positive(self.step_size)),
+            "a finite temperature from 0 up": (
+                self.temperature,
+                self.temperature == 0 or _positive(self.temperature),
+            ),
+            "a finite friction above 0, or None for no momenta": (
+                self.friction,
+                self.friction is None or _positive(self.friction),
+            ),
+        }
+        return " ".join(f"Wanted {w}, got {v!r}." for w, (v, good) in wanted.items() if not good)
+
+    @property
+    def rowwise(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the setting
+        """All that are numbers."""
+        return ("step_size", "temperature", *(("friction",) if self.friction is not None else ()))
+
+    @property
+    def noisy(self) -> bool:
+        """Whether it is warmer than 0."""
+        return self.temperature > 0
+
+    @property
+    def label(self) -> str:
+        """As tables and legends show it."""
+        numbers = [f"{self.step_size:g}" if _positive(self.step_size) else f"{self.step_size}"]
+        settings = {"τ": self.temperature or None, "γ": self.friction}
+        numbers += [
+            f"{sign}={value:g}" if isinstance(value, (int, float)) else f"{sign}={value}"
+            for sign, value in settings.items()
+            if value is not None
+        ]
+        return " ".join(["ConstrainedLangevin", *numbers])
+
+    def unfit(self, c: Constraint, optimizer: torch.optim.Optimizer) -> str:
+        """Every optimizer but the one that takes the steps of a strategy."""
+        if getattr(optimizer, "strategy", None) == self:
+            return ""
+        return (
+            f"ConstrainedLangevin takes the steps itself, so {type(optimizer).__name__} must not. "
+            "Give no optimizer to hold, and call held.optimizer.step()."
+        )
+
+    def starting_point(self, c: Constraint | None, x: Tensor) -> Tensor:
+        """The constraint's start; of a tensor that nothing binds, the tensor."""
+        return x if c is None else c.start(x)
+
+    def begin(self, c: Constraint | None, x: Tensor) -> tuple[Tensor, Memory]:
+        """Momenta of zero, and a position where that is something else than the value."""
+        surface = _surface(c)
+        q = surface.lift(x)
+        memory = {} if q is x else {"position": q}
+        if self.friction is not None:
+            memory["momentum"] = torch.zeros_like(x)
+        return surface.drop(q), memory
+
+    def advance(
+        self, c: Constraint | None, leaf: Tensor, grad: Tensor, memory: Memory, noise: Tensor | None
+    ) -> Tensor:
+        """One step along the set, by one gradient."""
+        surface = _surface(c)
+        q = memory.get("position", leaf)
+        force = surface.pull(q, grad).neg()
+        move = self._walk if self.friction is None else self._drift
+        q = move(surface, q, force, memory, noise)
+        if "position" in memory:
+            memory["position"] = q
+        return surface.drop(q)
+
+    def _walk(
+        self, surface: Surface, q: Tensor, force: Tensor, memory: Memory, noise: Tensor | None
+    ) -> Tensor:
+        """Euler and Maruyama: a step along the tangent, back to the set."""
+        h = _along(self.setting("step_size", memory), q)
+        push = h * force
+        if noise is not None:
+            temperature = _along(self.setting("temperature", memory), q)
+            push += (2 * temperature * h) ** 0.5 * noise
+        return surface.step(q, surface.tangent(q, push))
+
+    def _drift(
+        self, surface: Surface, q: Tensor, force: Tensor, memory: Memory, noise: Tensor | None
+    ) -> Tensor:
+        """Kick, half a drift, friction and noise, half a drift."""
+        h = _along(self.setting("step_size", memory), q)
+        friction = _along(self.setting("friction", memory), q)
+        kept = _exp(-friction * h)
+        p = surface.tangent(q, memory["momentum"] + h * force)
+        if noise is None:
+            # Friction alone leaves the direction: both halves are one way.
+            way = h * (1 + kept) / 2
+            q, v = surface.glide(q, way * p)
+            memory["momentum"] = v * (kept / way)
+            return q
+        q, v = surface.glide(q, h / 2 * p)
+        temperature = _along(self.setting("temperature", memory), q)
+        spread = ((1 - kept**2) * temperature) ** 0.5
+        p = v * (2 * kept / h) + surface.tangent(q, spread * noise)
+        q, v = surface.glide(q, h / 2 * p)
+        memory["momentum"] = v * (2 / h)
+        return q
+
+
+@dataclass(frozen=True)
 class Stage:
     """One part of a staged training.
 
@@ -696,6 +871,11 @@ class Stage:
             problems.append(f"Wanted a share of steps above 0 and at most 1, got {self.share!r}.")
         if not self.rate >= 0:
             problems.append(f"Wanted a rate from 0 up, got {self.rate!r}.")
+        if isinstance(self.strategy, Strategy) and self.strategy.advances and self.rate != 1:
+            problems.append(
+                f"{type(self.strategy).__name__} takes its own steps: wanted rate=1 and another "
+                f"step_size, got rate={self.rate!r}."
+            )
         if not isinstance(self.strategy, Strategy) or isinstance(self.strategy, Staged):
             problems.append(f"Wanted a strategy that has no stages, got {self.strategy!r}.")
         if problems:
@@ -824,6 +1004,28 @@ def _many_in_one(strategy: Strategy, optimizer: torch.optim.Optimizer) -> str:
         f"{type(optimizer).__name__} takes many steps inside one, and {strategy.label} acts "
         "between steps only. Use Reparametrization, or an optimizer that takes one gradient a step."
     )
+
+
+def _surface(c: Constraint | None) -> Surface:
+    """Along what a tensor moves."""
+    if c is None:
+        return EVERYWHERE
+    if c.surface is None:
+        raise StrategyError(
+            f"{type(c).__name__} has edges, and ConstrainedLangevin moves along sets without: "
+            "Circle (for a range of numbers), Connections, FilterShape.bandlimited, Orthogonal and "
+            "Sphere. Unconstrained, Penalty, AugmentedLagrangian, Freeze, Staged, Projection and "
+            "Reparametrization hold it."
+        )
+    return c.surface
+
+
+def _positive(number: Any) -> bool:
+    return isinstance(number, (int, float)) and 0 < number < float("inf")
+
+
+def _exp(number: Any) -> Any:
+    return number.exp() if isinstance(number, Tensor) else exp(number)
 
 
 def _per_run(penalties: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from shapekeeper.constraints import Constraint
 from shapekeeper.optimizers import fuse
-from shapekeeper.randomness import seed_of
+from shapekeeper.randomness import Noise, seed_of
 from shapekeeper.strategies import Strategy, StrategyError, stage_ends
 from shapekeeper.tasks import Task
 
@@ -71,6 +71,7 @@ class Training:
         self.ends = stage_ends(self.stages[0], steps)
         self.logged = set(np.linspace(0, steps, min(steps, LOGGED) + 1).round().astype(int))
         self.index = -1  # of the stage
+        self.noise = Noise(seeds)
         self.memory: dict[str, Named] = {}
         self.output_memory: dict[str, Named] = {}
         self.values: Named = {}
@@ -124,6 +125,7 @@ class Training:
         models = [task.start_model(seed) for seed in self.seeds]
         self.program = Program(self.task, models, self.device, self.batched)
         self._refuse_soft_on_blocked()
+        self._refuse_steps_of_layers()
         self.batches = self._shared_batches()
         fresh = self._for_each_strategy({**self.program.parameters, **self.program.buffers})
         kept = {k for k, v in fresh.items() if k in self.values and self.values[k].shape == v.shape}
@@ -148,7 +150,7 @@ class Training:
 
     def _begin(self, name: str, x: Tensor, carried: bool) -> None:
         c = self.program.on_weights.get(name)
-        if c is None:
+        if c is None and not self.hooks.advances:
             self.handles[name] = x.clone().requires_grad_()
             return
         parts = x.chunk(len(self.strategies))
@@ -172,10 +174,13 @@ class Training:
         }
 
     def _begun(
-        self, i: int, c: Constraint, x: Tensor, carried: bool, name: str
+        self, i: int, c: Constraint | None, x: Tensor, carried: bool, name: str
     ) -> tuple[Tensor, Named]:
         """Leaf and memory of one strategy's runs."""
         hooks = self.stages[i][self.index].strategy
+        if c is None:
+            leaf, memory = hooks.begin(None, x)  # type: ignore[arg-type]  # it takes all tensors
+            return leaf.clone(), memory
         if not carried:
             x = hooks.starting_point(c, x)
         elif hooks.guarantee == "structural":
@@ -196,6 +201,20 @@ class Training:
                 "compile with layout='dense'."
             )
 
+    def _refuse_steps_of_layers(self) -> None:
+        if not self.hooks.advances:
+            return
+        if self.program.on_outputs:
+            raise StrategyError(
+                f"{self.hooks.label} moves weights, and {[*self.program.on_outputs]} are layers, "
+                "whose values nothing moves. Unconstrained, Penalty, AugmentedLagrangian, Freeze, "
+                "Staged, Projection and Reparametrization hold them."
+            )
+        self.notes.append(
+            f"{type(self.hooks).__name__} takes its own steps, of all tensors; the task's optimizer "
+            "is not used."
+        )
+
     def _shared_batches(self) -> Batches:
         dtype = self.program.dtype
         key = tuple(self.seeds), dtype
@@ -209,7 +228,7 @@ class Training:
         """What the network sees of each leaf; gradients flow to the handles."""
         return {
             k: self.hooks.weights(self.program.on_weights[k], leaf, self.memory[k])
-            if k in self.memory
+            if k in self.program.on_weights
             else leaf
             for k, leaf in self.handles.items()
         }
@@ -226,25 +245,49 @@ class Training:
 
     @torch.no_grad()
     def move(self, loss: Tensor, total: Tensor, grads: dict[str, Tensor | None]) -> None:
-        """The optimizer's step, then what the strategy does to bound tensors."""
-        optimizer = self.optimizer or self.arm([k for k, g in grads.items() if g is not None])
+        """One step, of an optimizer or of the strategy's own."""
         moving = {name: grad for name, grad in grads.items() if grad is not None}
+        if self.hooks.advances:
+            self._advance(total, moving)
+        else:
+            self._optimize(total, moving)
+        self.loss_sum += loss
+        self.loss_steps += 1
+        self.step += 1
+
+    def _advance(self, total: Tensor, grads: Named) -> None:
+        """The strategy's own step of all tensors."""
+        moved = {name: self._advanced(name, grad) for name, grad in grads.items()}
+        self._check_finite(total, [*grads.values(), *moved.values()])
+        for name, tensor in moved.items():
+            if self.device.type != "cpu" or not self.alive.all():
+                tensor = torch.where(self._stacked_rows_of(tensor), tensor, self.handles[name])
+            self.handles[name] = tensor.requires_grad_()
+
+    def _advanced(self, name: str, grad: Tensor) -> Tensor:
+        leaf, c = self.handles[name].detach(), self.program.on_weights.get(name)
+        noise = None
+        if any(stages[self.index].strategy.noisy for stages in self.stages):
+            drawn = self.noise.at(self.step, name, leaf[: len(self.seeds)])
+            noise = self._for_each_strategy({name: drawn})[name]
+        return self.hooks.advance(c, leaf, grad, self.memory[name], noise)
+
+    def _optimize(self, total: Tensor, moving: Named) -> None:
+        """The optimizer's step, then what the strategy does to bound tensors."""
+        optimizer = self.optimizer or self.arm([*moving])
         for slab in self.slabs:
             slab.take(moving)
         before = [slab.tensor.clone() for slab in self.slabs]
         for slab in self.slabs:
             self._prepare(slab, optimizer)
         optimizer.step()
-        self._check_finite(total)
+        self._check_finite(total, self._touched())
         for slab, old in zip(self.slabs, before, strict=True):
             # A run that left the finite numbers stays at its last finite value. Asking first
             # whether there is one costs nothing on a CPU; a GPU would have to be waited for.
             if self.device.type != "cpu" or not self.alive.all():
                 torch.where(self._rows_of(old), slab.tensor, old, out=slab.tensor)
             self._repair(slab, old, lr=float(optimizer.param_groups[0]["lr"]))
-        self.loss_sum += loss
-        self.loss_steps += 1
-        self.step += 1
 
     def learn(self, passed: Named) -> None:
         """What the strategy takes from the values of bound layers, after the step."""
@@ -316,16 +359,24 @@ class Training:
         layers = tuple(f"{layer}." for layer in self.program.on_outputs)
         return {k: v.clone() if k.startswith(layers) else v for k, v in self.buffers.items()}
 
-    def _check_finite(self, total: Tensor) -> None:
+    def _touched(self) -> list[Tensor]:
+        """What the optimizer has read and written."""
+        pairs = [(slab.tensor, slab.tensor.grad) for slab in self.slabs]
+        return [t for pair in pairs for t in pair if t is not None]
+
+    def _check_finite(self, total: Tensor, seen: list[Tensor]) -> None:
         """Runs in which anything is not finite are out from now on; no host synchronization."""
         # One sum per tensor is the cheapest pass in which NaN and infinity survive.
-        seen = [t for slab in self.slabs for t in (slab.tensor, slab.tensor.grad) if t is not None]
         sums = [tensor.reshape(len(self.alive), -1).sum(1) for tensor in seen]
         self.alive &= torch.isfinite(reduce(torch.add, sums, total))
 
     def _rows_of(self, tensor: Tensor) -> Tensor:
         """Which runs are alive, in a shape that broadcasts over the tensor."""
-        return self.alive.view(-1, *[1] * (tensor.dim() - 1)) if self.batched else self.alive[0]
+        return self._stacked_rows_of(tensor) if self.batched else self.alive[0]
+
+    def _stacked_rows_of(self, tensor: Tensor) -> Tensor:
+        """The same where the tensor has a runs axis also if there is one run alone."""
+        return self.alive.view(-1, *[1] * (tensor.dim() - 1))
 
     @contextmanager
     def own_randomness(self) -> Iterator[None]:

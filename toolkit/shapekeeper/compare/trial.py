@@ -60,7 +60,7 @@ def why_not_batched(
     for stage in strategy.stages():
         staged = replace(task, model=stage.model) if stage.model else task
         tried = Stage(1.0, stage.strategy)
-        reason = _why_not_optimizer(staged)
+        reason = "" if stage.strategy.advances else _why_not_optimizer(staged)
         if reason := reason or _why_not_model(staged, tried, seeds, device, shelf):
             return reason
     return ""

@@ -43,7 +43,7 @@ class Circle(Surface, Entrywise):
         tensor([ 0.5000, -2.0000])
         >>> angle = circle.lift(torch.tensor([1.0]))
         >>> circle.drop(angle), circle.slack(angle)
-        (tensor([1.0000]), tensor([1.7321]))
+        (tensor([1.]), tensor([1.7321]))
     """
 
     radius: float = 1.0

@@ -12,13 +12,14 @@ from torch import Tensor
 from .constraint import Constraint, ConstraintError, check_last_axes
 from .edges import read_graph, read_table
 from .entrywise import Signs
+from .surface import Surface
 from .tensor_value import TensorValue
 
 __all__ = ["Connections"]
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Connections(Constraint):
+class Connections(Surface, Constraint):
     """Weights that exist only where a matrix says so.
 
     The weight of `nn.Linear` is `[target, source]`, as the mask is. Those of `nn.Embedding` and
@@ -244,6 +245,10 @@ class Connections(Constraint):
     def from_free(self, u: Tensor, at: Tensor | None = None) -> Tensor:
         """Read only the open entries of `u`; the gradient of all others is zero."""
         return self.project(u)
+
+    def tangent(self, q: Tensor, v: Tensor) -> Tensor:
+        """What changes free connections alone."""
+        return v * self._free.on(v.device, v.dtype)
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Standard normal numbers where connections are free."""

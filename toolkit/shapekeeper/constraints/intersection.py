@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .connections import Connections
 from .constraint import Constraint, ConstraintError
 from .intervals import intervals
 from .sphere import Sphere
+from .surface import Cut, Surface
 
 __all__ = ["Intersection"]
 
@@ -171,6 +173,16 @@ class Intersection(Constraint):
         if at is None:
             return self.project(u)
         return ends.fold(self.sphere.from_free(u * ends.is_open(u), at))
+
+    @property
+    def surface(self) -> Surface | None:
+        """That of one part, cut by connections without presets; None for others."""
+        cuts = [part for part in self.parts if isinstance(part, Connections)]
+        rest = [part.surface for part in self.parts if not isinstance(part, Connections)]
+        if len(rest) > 1 or any(cut.fixed is not None for cut in cuts):
+            return None
+        inner = rest[0] if rest else Surface()
+        return inner and Cut(inner, cuts)
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Draws from the intervals that are left, brought to length if there is a sphere."""

@@ -9,12 +9,13 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from .constraint import Constraint, ConstraintError
+from .surface import Surface
 
 __all__ = ["Sphere"]
 
 
 @dataclass(frozen=True)
-class Sphere(Constraint):
+class Sphere(Surface, Constraint):
     """Vectors along the last axis, each of the same Euclidean length.
 
     On weights `W[target, source]` that is one length for what arrives at each target. The nearest
@@ -72,15 +73,27 @@ class Sphere(Constraint):
         way = (x / (size + zero)).scatter_add(-1, torch.zeros_like(size, dtype=torch.long), zero)
         return way * (self.radius / vector_norm(way, dim=-1, keepdim=True))
 
-    def tangent(self, x: Tensor, v: Tensor) -> Tensor:
-        """The part of `v` along the sphere at an allowed `x`: `v` minus its part along `x`.
+    def tangent(self, q: Tensor, v: Tensor) -> Tensor:
+        """The part of `v` along the sphere at an allowed `q`: `v` minus its part along `q`.
 
         Example:
             >>> Sphere().tangent(torch.tensor([1.0, 0.0]), torch.tensor([5.0, 2.0]))
             tensor([0., 2.])
         """
-        normal = x / self.radius
+        normal = q / self.radius
         return v - (v * normal).sum(-1, keepdim=True) * normal
+
+    def glide(self, q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Along a great circle at constant speed, exactly.
+
+        Example:
+            >>> Sphere().glide(torch.tensor([1.0, 0.0]), torch.tensor([0.0, pi / 3]))
+            (tensor([0.5000, 0.8660]), tensor([-0.9069,  0.5236]))
+        """
+        angle = vector_norm(v, dim=-1, keepdim=True) / self.radius
+        cosine, share = angle.cos(), torch.sinc(angle / pi)  # sin(angle) / angle
+        there = self.project(q * cosine + v * share)
+        return there, self.tangent(there, v * cosine - q * (angle.square() * share))
 
     def to_free(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """The tangent vector at `at` that leads to `x` along a great circle; `x` itself without.

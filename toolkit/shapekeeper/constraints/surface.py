@@ -1,8 +1,10 @@
 """Sets without edges, along which training can move: what constrained Langevin dynamics asks."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
-__all__ = ["Surface"]
+__all__ = ["Cut", "Surface"]
 
 
 class Surface:
@@ -43,3 +45,37 @@ class Surface:
     def step(self, q: Tensor, v: Tensor) -> Tensor:
         """Where the point `q + v`, `v` along the set, comes back to the set."""
         return self.glide(q, v)[0]
+
+
+class Cut(Surface):
+    """A surface cut by planes through its middle, such as closed connections are.
+
+    Args:
+        inner: A surface that is its own mirror image in each of the planes.
+        planes: What takes the directions out of a velocity that the cuts forbid.
+    """
+
+    def __init__(self, inner: Surface, planes: Sequence[Surface]) -> None:
+        self.inner, self.planes = inner, planes
+
+    def lift(self, x: Tensor) -> Tensor:
+        """As the inner surface has it."""
+        return self.inner.lift(x)
+
+    def drop(self, q: Tensor) -> Tensor:
+        """As the inner surface has it."""
+        return self.inner.drop(q)
+
+    def pull(self, q: Tensor, grad: Tensor) -> Tensor:
+        """As the inner surface has it."""
+        return self.inner.pull(q, grad)
+
+    def tangent(self, q: Tensor, v: Tensor) -> Tensor:
+        """The part along the inner surface of what is along all planes."""
+        for plane in self.planes:
+            v = plane.tangent(q, v)
+        return self.inner.tangent(q, v)
+
+    def glide(self, q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """A way that begins along the planes stays in them."""
+        return self.inner.glide(q, v)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..constraint import Constraint, ConstraintError
+from ..surface import Surface
 from ..tensor_value import TensorValue
 from .bandlimited import Subspace
 from .drawing import Band, Piece, Point, amplitude, drawing_problems, folded, pieces_of
@@ -32,7 +33,7 @@ Pair = tuple[float, float]
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class FilterShape(Constraint):
+class FilterShape(Surface, Constraint):
     """Kernels of a convolution that keep to a drawn magnitude response, each filter by itself.
 
     The weight of `nn.Conv1d` is `(out, in, taps)`; each of its `out * in` filters is one event.
@@ -540,6 +541,19 @@ class FilterShape(Constraint):
         if self.kind == "band-limited":
             return self.project(u)
         return self._kernels(self._sizes(u)).ray(_floating(u)).to(u.dtype)
+
+    @property
+    def surface(self) -> Surface | None:
+        """The subspace of a band-limited drawing; a template has edges."""
+        return self if self.kind == "band-limited" else None
+
+    def tangent(self, q: Tensor, v: Tensor) -> Tensor:
+        """What lies in the subspace."""
+        return self.project(v)
+
+    def glide(self, q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Straight on; projected, so that roundings don't add up."""
+        return self.project(q + v), v
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Normal kernels, projected, each brought to norm 1 where the gain is free."""
