@@ -17,7 +17,7 @@ from .writing import written
 __all__ = ["noisy_digits"]
 
 CLASSES, PIXELS = 10, 64
-_SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+_SGD = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
 
 
 @written

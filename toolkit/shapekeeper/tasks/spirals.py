@@ -18,7 +18,7 @@ from .writing import written
 
 __all__ = ["Spirals", "spirals"]
 
-_SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+_SGD = partial(torch.optim.SGD, lr=0.09, momentum=0.9)
 
 
 @dataclass(frozen=True)
