@@ -10,30 +10,43 @@ axes, and each strategy has one color and one mark everywhere.
 - `landscape`: paths of two weights over a loss.
 - What filters do: `response` of a layer against what was drawn, `response_over_time` while it was
   trained, and the `taps` of kernels.
+- What moves on a `circle` or a `sphere`, a `histogram` beside its law, a `running_mean` beside the
+  truth; the `singular_values` of matrices; the `decisions` of a network in the plane.
 - `look`: color and mark of a strategy, for plots of one's own.
 """
 
 from .cells import matrix
+from .circles import circle
 from .curves import training
+from .decisions import decisions
 from .drift import response_over_time
 from .filters import response
 from .graphs import wiring
 from .groups import bars
 from .ink import look
 from .landscape import landscape
+from .laws import histogram, running_mean
 from .lines import lines
 from .plane import tradeoff
 from .rows import table
+from .spectra import singular_values
+from .spheres import sphere
 from .stems import taps
 
 __all__ = [
     "bars",
+    "circle",
+    "decisions",
+    "histogram",
     "landscape",
     "lines",
     "look",
     "matrix",
     "response",
     "response_over_time",
+    "running_mean",
+    "singular_values",
+    "sphere",
     "table",
     "taps",
     "tradeoff",
