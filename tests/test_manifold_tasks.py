@@ -1,6 +1,8 @@
 """Tasks of constrained Langevin training: drawn as said, split without leaks, bound by a rule."""
 
 import math
+import sys
+import warnings
 from functools import partial
 
 import pytest
@@ -11,7 +13,18 @@ from torch.testing import assert_close
 
 import shapekeeper as sk
 from shapekeeper.randomness import generator
-from shapekeeper.tasks import Circles, Spirals, noisy_digits, spirals
+from shapekeeper.tasks import (
+    ALPHABET,
+    CausalTransformer,
+    Circles,
+    Spirals,
+    noisy_digits,
+    spirals,
+    symbols_of,
+    text,
+    text_parts,
+)
+from shapekeeper.tasks.text import _help
 
 
 def rows(x):
@@ -196,3 +209,188 @@ def test_a_circle_keeps_noisy_labels_from_being_learned_by_heart():
     assert last["loss"]["Unconstrained"] < 0.9 * last["loss"]["Projection"]
     assert last["loss:test"]["Projection"] < 0.95 * last["loss:test"]["Unconstrained"]
     assert last["metric"]["Projection"] > last["metric"]["Unconstrained"]
+
+
+# The transformer
+
+
+def reference(block, width, heads, hidden, norm_first):
+    """The same block as PyTorch builds it."""
+    layer = nn.TransformerEncoderLayer(
+        width, heads, hidden, dropout=0.0, batch_first=True, norm_first=norm_first
+    )
+    inside = [block.query, block.key, block.value]
+    pairs = {
+        layer.self_attn.in_proj_weight: torch.cat([p.weight for p in inside]),
+        layer.self_attn.in_proj_bias: torch.cat([p.bias for p in inside]),
+    }
+    twins = {
+        layer.self_attn.out_proj: block.out,
+        layer.linear1: block.up,
+        layer.linear2: block.down,
+        layer.norm1: block.norm_seen,
+        layer.norm2: block.norm_thought,
+    }
+    for theirs, ours in twins.items():
+        pairs |= {theirs.weight: ours.weight, theirs.bias: ours.bias}
+    with torch.no_grad():
+        for theirs, ours in pairs.items():
+            theirs.copy_(ours)
+    return layer
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_a_block_is_that_of_pytorch(norm_first):
+    torch.manual_seed(0)
+    sizes = {"width": 12, "heads": 3, "hidden": 20, "norm_first": norm_first}
+    net = CausalTransformer(7, 9, **sizes)
+    for parameter in net.parameters():  # gains and biases that are not 1 and 0
+        nn.init.normal_(parameter, std=0.5)
+    x = torch.randint(7, (4, 9))
+    h = math.sqrt(12) * net.table(x) + net.positions
+    mask = nn.Transformer.generate_square_subsequent_mask(9)
+    for block in net.blocks:
+        layer = reference(block, **sizes)
+        expected = layer(h, src_mask=mask, is_causal=True)
+        h = block(h)
+        assert_close(h, expected)
+    assert_close(net(x), net.head(net.norm(h)))
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_what_comes_later_never_changes_what_was_said(norm_first):
+    torch.manual_seed(0)
+    net = CausalTransformer(7, 9, width=8, norm_first=norm_first)
+    x = torch.randint(7, (5, 9))
+    for place in range(9):
+        changed = x.clone()
+        changed[:, place] = (x[:, place] + 1) % 7
+        off = (net(changed) - net(x)).abs().amax((0, 2))
+        assert (off[:place] == 0).all()
+        assert off[place] > 1e-4
+    assert_close(net(x[:, :4]), net(x)[:, :4])
+
+
+def test_positions_are_sines():
+    net = CausalTransformer(3, 50, width=8)
+    for place, i in ((0, 0), (7, 1), (49, 3)):
+        angle = place / 10_000 ** (2 * i / 8)
+        pair = net.positions[place, [2 * i, 2 * i + 1]].tolist()
+        assert pair == pytest.approx([math.sin(angle), math.cos(angle)], abs=1e-5)
+    assert "positions" not in net.state_dict()
+
+
+def test_a_transformer_that_can_not_be():
+    with pytest.raises(sk.TaskError, match=r"even multiple of heads, got.*width=9, heads=2"):
+        CausalTransformer(3, 5, width=9)
+
+
+# Text
+
+
+def characters(symbols):
+    return "".join(ALPHABET[i] for i in symbols.tolist())
+
+
+def test_symbols_are_places_in_the_alphabet():
+    assert len(ALPHABET) == 96
+    assert characters(symbols_of(ALPHABET)) == ALPHABET
+
+
+def test_targets_are_the_inputs_one_character_on():
+    data = text("full").data_for(0)
+    for x, y in data.parts.values():
+        assert x.dtype == y.dtype == torch.uint8
+        assert torch.equal(x[:, 1:], y[:, :-1])
+
+
+def test_windows_never_cross_parts():
+    parts = text_parts()
+    for size in ("tiny", "full"):
+        for name, (x, y) in text(size).data_for(0).parts.items():
+            for i in range(0, len(x), 97):
+                assert characters(x[i]) + characters(y[i, -1:]) in parts[name]
+    x, _ = text("full").data_for(0).train
+    last = characters(x[-1])
+    assert len(parts["train"]) - parts["train"].rindex(last) < 64 + 9  # nothing is left unused
+
+
+def test_windows_to_be_judged_by_do_not_overlap_and_reach_through_their_part():
+    parts = text_parts()
+    for name in ("validation", "test"):
+        x, _ = text("small").data_for(0).parts[name]
+        found, begin = [], 0
+        for window in map(characters, x):
+            begin = parts[name].index(window, begin)
+            found.append(begin)
+            begin += 64
+        assert len(found) == 128
+        assert found[-1] > 0.97 * len(parts[name])
+
+
+def test_no_paragraph_of_the_test_was_read_in_training():
+    paragraphs = {
+        name: {" ".join(p.split()) for p in part.split("\n\n")[1:-1]}
+        for name, part in text_parts().items()
+    }
+    assert not paragraphs["test"] & paragraphs["train"]
+    assert not paragraphs["test"] & paragraphs["validation"]
+    assert not paragraphs["validation"] & paragraphs["train"]
+    assert sum(map(len, paragraphs.values())) > 1000
+
+
+def test_a_text_of_ones_own(tmp_path):
+    path = tmp_path / "book.txt"
+    path.write_text("“Why…\n\n\n why” –\tλ!\n\n" + "\n\n".join(map(str, range(9000))), "utf-8")
+    parts = text_parts(path)
+    assert parts["train"].startswith('"Why...\n\n why" -??!\n\n0\n\n1\n\n')
+    task = text("tiny", source=str(path), context=16)
+    assert eval(task.code, {"sk": sk}).data_for(0).test[0].equal(task.data_for(0).test[0])
+    path.write_text("too short")
+    with pytest.raises(sk.TaskError, match=r"more than context=64 characters, got train 7.*longer"):
+        text("tiny", source=path)
+    with pytest.raises(sk.TaskError, match=r"in UTF-8, but '.*none.txt' can't be read"):
+        text("tiny", source=tmp_path / "none.txt")
+
+
+def test_python_without_its_help_is_told_the_way_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    _help.cache_clear()
+    with pytest.raises(sk.TaskError, match=r"without pydoc_data.*source="):
+        text("tiny")
+
+
+def test_text_that_can_not_be():
+    with pytest.raises(
+        sk.TaskError, match=r"size of tiny, small, full and context >= 1.*'huge', 0"
+    ):
+        text("huge", context=0)
+
+
+def test_loss_in_nats_and_metric_in_bits():
+    task = text("tiny")
+    logits, target = torch.zeros(2, 3, 96), torch.zeros(2, 3, dtype=torch.uint8)
+    assert task.loss(logits, target).item() == pytest.approx(math.log(96))
+    assert task.metric(logits, target).item() == pytest.approx(math.log2(96))
+
+
+def test_circles_bind_all_matrices_of_the_transformer():
+    task = text("tiny", layers=1, constraints=Circles(0.2, 0.5))
+    names = [n for n, weight in task.start_model(0).named_parameters() if weight.dim() > 1]
+    assert list(task.constraints) == names
+    assert task.constraints["table.weight"] == sk.Circle(0.2)
+    assert len(names) == 8
+    with pytest.raises(sk.TaskError, match=r"'table.weight' starts with numbers up to"):
+        text("tiny", constraints=Circles(0.1))
+
+
+def test_the_transformer_trains_as_one_program_and_learns_more_than_frequencies():
+    small = {"context": 32, "width": 32, "layers": 1, "hidden": 32}
+    task = text("tiny", **small, constraints=Circles(0.6))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a layer without a rule for many runs would warn
+        found = sk.compare(task, [sk.Unconstrained(), sk.Projection()], seeds=2, steps=200)
+    assert found.notes == []
+    counts = symbols_of(text_parts()["train"][:4000]).long().bincount().double()
+    entropy = torch.distributions.Categorical(counts).entropy().item()
+    assert (found.final()["loss"] < entropy - 0.4).all()

@@ -28,10 +28,14 @@ from .senses import eye_and_ear, senses, senses_best, senses_trials
 from .shapes import shape_templates, shapes
 from .spirals import Spirals, spirals
 from .task import Data, Task, TaskError, accuracy, batch_indices
+from .text import ALPHABET, symbols_of, text, text_parts
 from .tones import both_bands, shortcut, tones, tones_best
+from .transformer import CausalTransformer
 from .two_digits import left_accuracy, right_accuracy, two_digits, two_halves
 
 __all__ = [
+    "ALPHABET",
+    "CausalTransformer",
     "Circles",
     "Data",
     "ExpressionNetwork",
@@ -77,6 +81,9 @@ __all__ = [
     "short_model",
     "shortcut",
     "spirals",
+    "symbols_of",
+    "text",
+    "text_parts",
     "tones",
     "tones_best",
     "two_digits",
