@@ -10,6 +10,7 @@ from .constraints import (
     ConstraintError,
     FilterShape,
     NonNegative,
+    Orthogonal,
     Signs,
     Sphere,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "HoldError",
     "MaskedLinear",
     "NonNegative",
+    "Orthogonal",
     "Pathway",
     "Penalty",
     "Progress",

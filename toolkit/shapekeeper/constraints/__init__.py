@@ -6,6 +6,7 @@ from .constraint import Constraint, ConstraintError
 from .entrywise import Box, NonNegative, Signs
 from .filters import FilterShape
 from .intersection import Intersection
+from .orthogonal import Orthogonal
 from .sphere import Sphere
 from .surface import Surface
 
@@ -18,6 +19,7 @@ __all__ = [
     "FilterShape",
     "Intersection",
     "NonNegative",
+    "Orthogonal",
     "Signs",
     "Sphere",
     "Surface",
