@@ -1,0 +1,260 @@
+"""Notebook 05: the checks with right answers and the tempting wrong ones."""
+
+import re
+
+import pytest
+import torch
+
+from shapekeeper import course
+from shapekeeper.course import notebook_05, verdicts
+
+KEYS = ["05.1", "05.2", "05.3", "05.4"]
+
+
+@pytest.fixture(autouse=True)
+def not_strict(monkeypatch):
+    monkeypatch.setattr(verdicts, "_strict", False)
+
+
+def judged(key, answer, state, words):
+    verdict = course.check(key, answer)
+    assert verdict.state == state, verdict
+    assert re.search(words, f"{verdict.message} | {verdict.wanted} | {verdict.got}"), verdict
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    "answer",
+    [object(), "text", float("nan"), -1, [], lambda *a: object(), lambda *a: 1 / 0, lambda: 1],
+    ids=lambda answer: type(answer).__name__,
+)
+def test_no_answer_whatever_makes_a_check_raise(key, answer):
+    verdict = course.check(key, answer)
+    assert verdict.state == "wrong"
+    assert verdict.message
+    assert verdict._repr_html_().startswith("<div")
+
+
+@pytest.mark.parametrize("key", KEYS[:3])
+def test_a_function_without_a_body_is_not_yet(key):
+    def unwritten(*arguments): ...
+
+    assert course.check(key, unwritten).state == "todo"
+
+
+# 05.1
+
+
+def adam(grad, state, lr=0.05, square=torch.square):
+    """What Adam adds to a weight."""
+    t = state["t"] = state.get("t", 0) + 1
+    state["m"] = 0.9 * state.get("m", 0) + 0.1 * grad
+    state["v"] = 0.999 * state.get("v", 0) + 0.001 * square(grad)
+    m, v = state["m"] / (1 - 0.9**t), state["v"] / (1 - 0.999**t)
+    return -lr * m / (v.sqrt() + 1e-8)
+
+
+def back(w):
+    return w / w.norm()
+
+
+def along(w, v):
+    return v - (v @ w) * w
+
+
+def one_moment(w, grad, state):
+    return back(w + adam(grad, state, square=lambda g: g.square().mean()))
+
+
+def tangent_first(w, grad, state):
+    return back(w + adam(along(w, grad), state))
+
+
+def plain(w, grad, state):
+    return back(w + adam(grad, state))
+
+
+def slower(w, grad, state):
+    return back(w + adam(grad, state, lr=0.01))
+
+
+def too_late(w, grad, state):
+    return back(w + along(w, adam(grad, state)))
+
+
+def too_late_and_slower(w, grad, state):
+    return back(w + along(w, adam(grad, state, lr=0.02)))
+
+
+def gradient_descent(w, grad, state):
+    return back(w - 0.05 * grad)
+
+
+def off_the_sphere(w, grad, state):
+    return w + adam(grad, state)
+
+
+def never_moving(w, grad, state):
+    return w
+
+
+def only_in_the_plane(w, grad, state):
+    return tangent_first(w, grad, state) if len(w) == 2 else plain(w, grad, state)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "words"),
+    [
+        (one_moment, "right", "20 goals in 2 to 10 dimensions, off by"),
+        (tangent_first, "right", "one second moment"),
+        (gradient_descent, "right", "off by"),
+        (plain, "todo", r"as it stands: it rests at \(0\.71, 0\.71\)"),
+        (slower, "wrong", r"Same wrong place, reached more slowly: \(0\.71, 0\.71\)"),
+        (too_late, "wrong", r"Too late: the scaling has already bent it.*the error is 0\.\d\d"),
+        (too_late_and_slower, "wrong", "Too late"),
+        (off_the_sphere, "wrong", "not on the unit sphere.*norm 1"),
+        (never_moving, "wrong", "does not end at the nearest point"),
+        (only_in_the_plane, "wrong", "in some cases, and not in this one"),
+        (lambda w, grad, state: w[:1], "wrong", "another shape"),
+        (lambda w, grad, state: w * float("nan"), "wrong", "numbers that are none"),
+    ],
+)
+def test_resting_place(answer, state, words):
+    judged("05.1", answer, state, words)
+
+
+def test_the_plain_way_errs_by_a_lot_in_every_dimension():
+    for goal, start in notebook_05._goals():
+        end = notebook_05._walk(plain, goal, start, 1500)
+        assert (end - notebook_05._nearest(goal)).norm() > 0.1
+
+
+# 05.2
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "words"),
+    [
+        (lambda Q, P: P - Q @ (P.T @ Q + Q.T @ P) / 2, "right", "6 directions for 4 × 4, 11 for"),
+        (
+            lambda Q, P: (P - Q @ (Q.T @ P)) + Q @ (Q.T @ P - P.T @ Q) / 2,
+            "right",
+            "Square and tall",
+        ),
+        (lambda Q, P: P - Q @ Q.T @ P, "wrong", "For square Q this is always 0: no rotation left"),
+        (
+            lambda Q, P: P - Q @ (P.T @ Q + Q.T @ P),
+            "wrong",
+            r"Applied twice it differs from once by \d",
+        ),
+        (lambda Q, P: P, "wrong", "That is P itself"),
+        (
+            lambda Q, P: Q @ (Q.T @ P - P.T @ Q) / 2,
+            "wrong",
+            "took off more than you must: for 5 × 3",
+        ),
+        (lambda Q, P: P - P @ Q.T @ P, "wrong", "Applied twice|skew"),
+        (lambda Q, P: P - Q @ P, "wrong", "stopped with an exception"),
+        (lambda Q, P: (P - Q @ (P.T @ Q + Q.T @ P) / 2).T, "wrong", "another shape"),
+    ],
+)
+def test_tangent(answer, state, words):
+    judged("05.2", answer, state, words)
+
+
+def test_the_right_tangent_keeps_the_columns_at_right_angles_to_second_order():
+    # The truth from somewhere else: a tiny step along it leaves QᵀQ = I by its square alone.
+    Q, P = course.example("05.2")
+    T = P - Q @ (P.T @ Q + Q.T @ P) / 2
+    errors = [((Q + e * T).T @ (Q + e * T) - torch.eye(3)).norm() for e in (1e-3, 1e-4)]
+    assert errors[0] / errors[1] == pytest.approx(100, rel=1e-3)
+
+
+# 05.3
+
+
+def turn(theta, xi, angle):
+    return (
+        theta * angle.cos() + xi * angle.sin(),
+        xi * angle.cos() - theta * angle.sin(),
+    )
+
+
+def one_after_the_other(theta, xi, angle):
+    theta = theta * angle.cos() + xi * angle.sin()
+    return theta, xi * angle.cos() - theta * angle.sin()
+
+
+def in_place(theta, xi, angle):
+    theta.copy_(theta * angle.cos() + xi * angle.sin())
+    xi.copy_(xi * angle.cos() - theta * angle.sin())
+    return theta, xi
+
+
+def by_angle(theta, xi, angle):
+    radius = (theta**2 + xi**2).sqrt()
+    at = torch.atan2(theta, xi) + angle
+    return radius * at.sin(), radius * at.cos()
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "words"),
+    [
+        (turn, "right", "Exact for any angle. After 10000 turns the radius is off by"),
+        (by_angle, "right", "Exact"),
+        (
+            one_after_the_other,
+            "wrong",
+            "Radius lost 62% after 200 rotations of 0.1. Both need the old",
+        ),
+        (in_place, "wrong", "Both need the old"),
+        (
+            lambda t, x, a: (t + a * x, x - a * t),
+            "wrong",
+            r"the tangent, not the circle: the radius is 2\.\d+ after 200",
+        ),
+        (lambda t, x, a: turn(t, x, -a), "wrong", "You turn the other way"),
+        (lambda t, x, a: turn(t, x, 2 * a), "wrong", "the angle is another one"),
+        (lambda t, x, a: (t, x), "wrong", "Nothing has moved"),
+        (lambda t, x, a: t, "wrong", "Return both"),
+    ],
+)
+def test_rotate(answer, state, words):
+    judged("05.3", answer, state, words)
+
+
+# 05.4
+
+RIGHT = {
+    "connections": True,
+    "box": True,
+    "non-negative": True,
+    "silent band": True,
+    "sphere": False,
+    "orthogonal": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "words"),
+    [
+        ({}, "right", "Tried on 1000 pairs each.*0% and 0% are allowed.*moving averages"),
+        ({"orthogonal": True}, "wrong", "orthogonal: The mean of a rotation by 0° and one by 180°"),
+        ({"sphere": True}, "wrong", "sphere: The middle between two points"),
+        ({"connections": False}, "wrong", "connections: Zeros average to zero"),
+        ({"silent band": False}, "wrong", "two silences"),
+        ({"box": "yes"}, "wrong", "box: wanted True or False"),
+        ({"box": ..., "sphere": None}, "todo", "Still to answer: box, sphere"),
+    ],
+)
+def test_averages(change, state, words):
+    judged("05.4", RIGHT | change, state, words)
+
+
+def test_a_misspelled_name_is_asked_about():
+    answer = {name: yes for name, yes in RIGHT.items() if name != "sphere"} | {"spheer": False}
+    judged("05.4", answer, "todo", "answer: sphere. You have 'spheer'; is it 'sphere'")
+
+
+def test_the_sets_that_are_shown_are_the_ones_that_are_tried():
+    assert list(course.example("05.4")) == list(RIGHT)
