@@ -12,6 +12,7 @@ from .constraints import (
     NonNegative,
     Orthogonal,
     Signs,
+    SpectralNorm,
     Sphere,
 )
 from .holding import Held, HoldError, hold
@@ -39,8 +40,8 @@ __all__ = [
     "Comparison",
     "ComparisonError",
     "Connections",
-    "Constraint",
     "ConstrainedLangevin",
+    "Constraint",
     "ConstraintError",
     "Data",
     "FilterShape",
@@ -59,6 +60,7 @@ __all__ = [
     "RegionNetwork",
     "Reparametrization",
     "Signs",
+    "SpectralNorm",
     "Sphere",
     "Stage",
     "Staged",

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from shapekeeper.constraints import Constraint, Surface
+from shapekeeper.constraints import Constraint, Surface, onward
 from shapekeeper.optimizers import (
     asks_again,
     equalize_second_moment,
@@ -41,6 +41,7 @@ __all__ = [
 
 STRONGEST = 1e4  # times the strength that it began with is as far as a penalty grows
 STRETCH = 50  # steps after which an augmented Lagrangian looks back
+BLOCK = 2**16  # numbers that are moved at once
 EVERYWHERE = Surface()  # what nothing binds
 
 Memory: TypeAlias = dict[str, Tensor]
@@ -182,16 +183,20 @@ class Strategy:
     def advance(
         self, c: Constraint | None, leaf: Tensor, grad: Tensor, memory: Memory, noise: Tensor | None
     ) -> Tensor:
-        """The tensor after a step of the strategy's own; `c` is None where nothing binds it.
+        """Take a step of the strategy's own; returns the tensor.
 
         Args:
-            c: What it may be.
-            leaf: The tensor, `(runs, *shape)`.
+            c: What it may be; None where nothing binds it.
+            leaf: The tensor, `(runs, *shape)`; written to.
             grad: Of the loss of each run.
             memory: Of `begin`; written to.
             noise: Standard normal numbers of the same shape, or None if not `noisy`.
         """
         raise NotImplementedError(f"{type(self).__name__} leaves the steps to an optimizer.")
+
+    def revisit(self, c: Constraint, x: Tensor, memory: Memory) -> Tensor:
+        """The bound tensor after somebody else wrote `x` to it; the memory follows."""
+        return x
 
     def runaway(self, memory: Memory) -> Tensor | None:
         """Which runs' memory of a bound tensor runs away, `(runs,)`; None if none can."""
@@ -794,51 +799,69 @@ class ConstrainedLangevin(Strategy):
             memory["momentum"] = torch.zeros_like(x)
         return surface.drop(q), memory
 
+    def revisit(self, c: Constraint, x: Tensor, memory: Memory) -> Tensor:
+        """The value itself; where it has a position of its own, this is found anew."""
+        surface = _surface(c)
+        if "position" not in memory or torch.equal(surface.drop(memory["position"]), x):
+            return x
+        memory["position"] = surface.lift(x)
+        return surface.drop(memory["position"])
+
     def advance(
         self, c: Constraint | None, leaf: Tensor, grad: Tensor, memory: Memory, noise: Tensor | None
     ) -> Tensor:
         """One step along the set, by one gradient."""
         surface = _surface(c)
         q = memory.get("position", leaf)
-        force = surface.pull(q, grad).neg()
-        move = self._walk if self.friction is None else self._drift
-        q = move(surface, q, force, memory, noise)
-        if "position" in memory:
-            memory["position"] = q
-        return surface.drop(q)
+        if self.friction is None:
+            self._walk(surface, q, leaf, grad, memory, noise)
+        else:
+            self._drift(surface, q, leaf, grad, memory, noise)
+        if noise is not None and (tidied := surface.tidy(q)) is not q:
+            q.copy_(tidied)
+        return surface.drop(q, out=leaf)
 
     def _walk(
-        self, surface: Surface, q: Tensor, force: Tensor, memory: Memory, noise: Tensor | None
-    ) -> Tensor:
+        self,
+        surface: Surface,
+        q: Tensor,
+        room: Tensor,
+        grad: Tensor,
+        memory: Memory,
+        noise: Tensor | None,
+    ) -> None:
         """Euler and Maruyama: a step along the tangent, back to the set."""
         h = _along(self.setting("step_size", memory), q)
-        push = h * force
-        if noise is not None:
-            temperature = _along(self.setting("temperature", memory), q)
-            push += (2 * temperature * h) ** 0.5 * noise
-        return surface.step(q, surface.tangent(q, push))
+        if noise is None:
+            surface.descend_(q, grad, h, room)
+            return
+        temperature = _along(self.setting("temperature", memory), q)
+        push = onward(-h * surface.pull(q, grad), noise, (2 * temperature * h) ** 0.5)
+        q.copy_(surface.step(q, surface.tangent(q, push)))
 
     def _drift(
-        self, surface: Surface, q: Tensor, force: Tensor, memory: Memory, noise: Tensor | None
-    ) -> Tensor:
+        self,
+        surface: Surface,
+        q: Tensor,
+        room: Tensor,
+        grad: Tensor,
+        memory: Memory,
+        noise: Tensor | None,
+    ) -> None:
         """Kick, half a drift, friction and noise, half a drift."""
-        h = _along(self.setting("step_size", memory), q)
-        friction = _along(self.setting("friction", memory), q)
-        kept = _exp(-friction * h)
-        p = surface.tangent(q, memory["momentum"] + h * force)
+        h, p = _along(self.setting("step_size", memory), q), memory["momentum"]
+        kept = _exp(-_along(self.setting("friction", memory), q) * h)
+        surface.kick_(p, q, grad, -h, room)
         if noise is None:
             # Friction alone leaves the direction: both halves are one way.
-            way = h * (1 + kept) / 2
-            q, v = surface.glide(q, way * p)
-            memory["momentum"] = v * (kept / way)
-            return q
-        q, v = surface.glide(q, h / 2 * p)
+            surface.glide_(q, p, h * (1 + kept) / 2)
+            p.mul_(kept)
+            return
+        surface.glide_(q, p, h / 2)
         temperature = _along(self.setting("temperature", memory), q)
         spread = ((1 - kept**2) * temperature) ** 0.5
-        p = v * (2 * kept / h) + surface.tangent(q, spread * noise)
-        q, v = surface.glide(q, h / 2 * p)
-        memory["momentum"] = v * (2 / h)
-        return q
+        onward(p.mul_(kept), surface.tangent(q, noise), spread, out=p)
+        surface.glide_(q, p, h / 2)
 
 
 @dataclass(frozen=True)

@@ -211,8 +211,8 @@ class Training:
                 "Staged, Projection and Reparametrization hold them."
             )
         self.notes.append(
-            f"{type(self.hooks).__name__} takes its own steps, of all tensors; the task's optimizer "
-            "is not used."
+            f"{type(self.hooks).__name__} takes its own steps, of all tensors; the optimizer of "
+            "the task is not used."
         )
 
     def _shared_batches(self) -> Batches:
@@ -257,20 +257,22 @@ class Training:
 
     def _advance(self, total: Tensor, grads: Named) -> None:
         """The strategy's own step of all tensors."""
-        moved = {name: self._advanced(name, grad) for name, grad in grads.items()}
-        self._check_finite(total, [*grads.values(), *moved.values()])
-        for name, tensor in moved.items():
-            if self.device.type != "cpu" or not self.alive.all():
-                tensor = torch.where(self._stacked_rows_of(tensor), tensor, self.handles[name])
-            self.handles[name] = tensor.requires_grad_()
+        leaves = {name: self.handles[name].detach() for name in grads}
+        before = {name: leaf.clone() for name, leaf in leaves.items()}
+        for name, leaf in leaves.items():
+            c, noise = self.program.on_weights.get(name), self._noise_for(name, leaf)
+            self.hooks.advance(c, leaf, grads[name], self.memory[name], noise)
+        self._check_finite(total, [*grads.values(), *leaves.values()])
+        if self.device.type != "cpu" or not self.alive.all():
+            for name, leaf in leaves.items():
+                torch.where(self._stacked_rows_of(leaf), leaf, before[name], out=leaf)
 
-    def _advanced(self, name: str, grad: Tensor) -> Tensor:
-        leaf, c = self.handles[name].detach(), self.program.on_weights.get(name)
-        noise = None
-        if any(stages[self.index].strategy.noisy for stages in self.stages):
-            drawn = self.noise.at(self.step, name, leaf[: len(self.seeds)])
-            noise = self._for_each_strategy({name: drawn})[name]
-        return self.hooks.advance(c, leaf, grad, self.memory[name], noise)
+    def _noise_for(self, name: str, leaf: Tensor) -> Tensor | None:
+        """The same for all strategies of a sweep; none where all are cold."""
+        if not any(stages[self.index].strategy.noisy for stages in self.stages):
+            return None
+        drawn = self.noise.at(self.step, name, leaf[: len(self.seeds)])
+        return self._for_each_strategy({name: drawn})[name]
 
     def _optimize(self, total: Tensor, moving: Named) -> None:
         """The optimizer's step, then what the strategy does to bound tensors."""

@@ -7,8 +7,9 @@ from .entrywise import Box, NonNegative, Signs
 from .filters import FilterShape
 from .intersection import Intersection
 from .orthogonal import Orthogonal
+from .spectral_norm import SpectralNorm
 from .sphere import Sphere
-from .surface import Surface
+from .surface import Surface, onward
 
 __all__ = [
     "Box",
@@ -21,6 +22,8 @@ __all__ = [
     "NonNegative",
     "Orthogonal",
     "Signs",
+    "SpectralNorm",
     "Sphere",
     "Surface",
+    "onward",
 ]

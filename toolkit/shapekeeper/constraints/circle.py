@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .constraint import ConstraintError
 from .entrywise import Entrywise
-from .surface import Surface
+from .surface import Surface, Time, onward
 
 __all__ = ["Circle"]
 
@@ -78,11 +78,11 @@ class Circle(Surface, Entrywise):
         """The angle in radians, of the point with a slack above 0."""
         return torch.asin((x / self.radius).clamp(2 * INSIDE - 1, 1 - 2 * INSIDE))
 
-    def drop(self, q: Tensor) -> Tensor:
+    def drop(self, q: Tensor, out: Tensor | None = None) -> Tensor:
         """The number at an angle."""
-        # Rounding the product could leave the range by a unit in the last place.
-        low, high = (float(end) for end in self.ends())
-        return (self.radius * q.sin()).clamp(low, high)
+        if out is None:
+            return q.sin() * self.radius
+        return torch.sin(q, out=out).mul_(self.radius)
 
     def slack(self, q: Tensor) -> Tensor:
         """The other coordinate of the point at an angle."""
@@ -90,10 +90,28 @@ class Circle(Surface, Entrywise):
 
     def pull(self, q: Tensor, grad: Tensor) -> Tensor:
         """The gradient along the circle: a brake near the ends, where the slack is 0."""
-        return grad * q.cos()
+        return q.cos().mul_(grad)
 
-    def glide(self, q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def glide(self, q: Tensor, v: Tensor, time: Time = 1.0) -> tuple[Tensor, Tensor]:
         """An exact rotation; the velocity, along the circle, stays what it is."""
-        turned = torch.add(q, v, alpha=1 / self.radius)
-        # Angles that grow lose digits.
-        return turned.sub_((turned / (2 * pi)).round_().mul_(2 * pi)), v
+        return onward(q, v, time / self.radius), v
+
+    def tidy(self, q: Tensor) -> Tensor:
+        """The angle between -pi and pi: one that grows loses digits."""
+        return q - (q / (2 * pi)).round_().mul_(2 * pi)
+
+    def kick_(self, p: Tensor, q: Tensor, grad: Tensor, by: Time, room: Tensor) -> None:
+        """Add `by` times the gradient along the circle to `p`."""
+        brake = torch.cos(q, out=room)
+        if isinstance(by, Tensor):
+            p.addcmul_(brake.mul_(grad), by)
+        else:
+            p.addcmul_(brake, grad, value=by)
+
+    def descend_(self, q: Tensor, grad: Tensor, by: Time, room: Tensor) -> None:
+        """Turn down the gradient: an angle is moved as a velocity is."""
+        self.kick_(q, q, grad, -by / self.radius, room)
+
+    def glide_(self, q: Tensor, v: Tensor, time: Time) -> None:
+        """Turn."""
+        onward(q, v, time / self.radius, out=q)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from .constraint import Constraint, ConstraintError
-from .surface import Surface
+from .surface import Surface, Time
 
 __all__ = ["Sphere"]
 
@@ -83,17 +83,18 @@ class Sphere(Surface, Constraint):
         normal = q / self.radius
         return v - (v * normal).sum(-1, keepdim=True) * normal
 
-    def glide(self, q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def glide(self, q: Tensor, v: Tensor, time: Time = 1.0) -> tuple[Tensor, Tensor]:
         """Along a great circle at constant speed, exactly.
 
         Example:
             >>> Sphere().glide(torch.tensor([1.0, 0.0]), torch.tensor([0.0, pi / 3]))
             (tensor([0.5000, 0.8660]), tensor([-0.9069,  0.5236]))
         """
-        angle = vector_norm(v, dim=-1, keepdim=True) / self.radius
-        cosine, share = angle.cos(), torch.sinc(angle / pi)  # sin(angle) / angle
+        pace = vector_norm(v, dim=-1, keepdim=True) / self.radius
+        angle = pace * time
+        cosine, share = angle.cos(), torch.sinc(angle / pi) * time  # sin(angle) / pace
         there = self.project(q * cosine + v * share)
-        return there, self.tangent(there, v * cosine - q * (angle.square() * share))
+        return there, self.tangent(there, v * cosine - q * (pace.square() * share))
 
     def to_free(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """The tangent vector at `at` that leads to `x` along a great circle; `x` itself without.

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from shapekeeper.constraints import Constraint, ConstraintError
 from shapekeeper.optimizers import has_moved
-from shapekeeper.strategies import Projection, Strategy
+from shapekeeper.strategies import Projection, Strategy, StrategyError
 
 from .errors import HoldError
 from .held import Held
@@ -57,7 +57,8 @@ def hold(
             default nearest if an optimizer given here has moved the weight before.
 
     Returns:
-        The handle: `penalty`, `violation`, `report`, `state_dict`, `load_state_dict`, `remove`.
+        The handle: `penalty`, `violation`, `report`, `optimizer`, `state_dict`, `load_state_dict`,
+        `remove`.
 
     Raises:
         HoldError: If a name, a shape, the strategy or an optimizer doesn't fit; all problems at
@@ -79,8 +80,11 @@ def hold(
     strategy = Projection() if strategy is None else strategy
     optimizers = _optimizers(optimizer)
     _refuse_wrapped(model)
-    names = Names(model, constraints)
+    alone = isinstance(strategy, Strategy) and strategy.advances  # moves what nothing binds, too
+    names = Names(model, constraints, needed=not alone)
     problems = [*names.problems, *_strategy_problems(strategy, steps)]
+    if isinstance(strategy, Strategy):
+        problems += _step_problems(names, strategy, optimizers)
     if start not in (None, "constraint", "nearest"):
         problems.append(f"Wanted start='constraint' or start='nearest', got {start!r}.")
     if not problems:
@@ -127,6 +131,8 @@ def _moving(names: Names, inside: list[str], optimizers: list[Optimizer]) -> lis
 
 def _unbound(names: Names, schedule: Schedule, optimizers: list[Optimizer]) -> list[HeldWeight]:
     """Parameters that no constraint binds, but whose steps a held layer slows down or counts."""
+    if schedule.hooks.advances:
+        return _all_others(names, schedule)
     layers = tuple(f"{layer}." for layer in names.outputs)
     inside = [n for n in names.parameters if n.startswith(layers)] if layers else []
     slows = any(part.rate * part.strategy.rate != 1.0 for part in schedule.parts)
@@ -135,6 +141,16 @@ def _unbound(names: Names, schedule: Schedule, optimizers: list[Optimizer]) -> l
     return [
         HeldWeight(name, None, schedule, names.places(name), slowed=name in slowed)
         for name in [*slowed, *counting]
+    ]
+
+
+def _all_others(names: Names, schedule: Schedule) -> list[HeldWeight]:
+    """Every trainable parameter that no constraint binds, for a strategy that moves them all."""
+    bound = {id(names.parameters[name]) for name in names.weights}
+    return [
+        HeldWeight(name, None, schedule, names.places(name))
+        for name, p in names.model.named_parameters()
+        if p.requires_grad and id(p) not in bound
     ]
 
 
@@ -183,6 +199,30 @@ def _strategy_problems(strategy: Strategy, steps: int | None) -> list[str]:
     return problems
 
 
+def _step_problems(names: Names, strategy: Strategy, optimizers: list[Optimizer]) -> list[str]:
+    """What doesn't go with a strategy that takes its own steps."""
+    if not any(part.strategy.advances for part in strategy.stages()):
+        return []
+    problems = []
+    if len(strategy.stages()) > 1:
+        problems.append(
+            f"{strategy.label} takes its own steps in one stage alone: hold each stage by its own "
+            "call, with held.remove() in between, or use compare."
+        )
+    if optimizers:
+        problems.append(
+            f"{strategy.label} takes the steps itself: give no optimizer to hold, and call "
+            "held.optimizer.step()."
+        )
+    if names.outputs:
+        problems.append(
+            f"{strategy.label} moves weights, and {[*names.outputs]} are layers, whose values "
+            "nothing moves. Penalty, AugmentedLagrangian, Freeze, Projection and "
+            "Reparametrization hold them."
+        )
+    return problems
+
+
 def _chart_problems(names: Names, strategy: Strategy) -> list[str]:
     """Constraints that a stage of the strategy can't hold; tried on copies and on an example."""
     problems = []
@@ -206,7 +246,7 @@ def _chart_problems(names: Names, strategy: Strategy) -> list[str]:
 def _refusal(name: str, attempt: Callable[[], Any]) -> list[str]:
     try:
         attempt()
-    except NotImplementedError as error:
+    except (NotImplementedError, StrategyError) as error:
         return [f"{name!r}: {error}"]
     except ConstraintError:
         return []  # about the size of the example; the first value of the layer shows the real one

@@ -12,6 +12,7 @@ from .held_output import HeldOutput
 from .held_weight import HeldWeight, Hook
 from .report import Report, report
 from .schedule import Schedule
+from .steps import Steps
 
 __all__ = ["Held"]
 
@@ -48,6 +49,7 @@ class Held:
         self._tensors = [h for h in ours if isinstance(h, HeldWeight)]
         self._weights = [h for h in self._tensors if h.constraint]
         self._outputs = [h for h in ours if isinstance(h, HeldOutput)]
+        self._steps: Steps | None = None
 
     @classmethod
     def of(cls, model: nn.Module, name: str | None = None) -> "Held":
@@ -97,6 +99,32 @@ class Held:
         """How they are held."""
         return self._schedule.strategy
 
+    @property
+    def optimizer(self) -> Steps:
+        """What takes the steps of a strategy that takes its own, `ConstrainedLangevin`.
+
+        Raises:
+            HoldError: If the strategy leaves the steps to an optimizer of yours.
+
+        Example:
+            >>> from shapekeeper import Circle, ConstrainedLangevin, hold
+            >>> layer = torch.nn.Linear(3, 2)
+            >>> walk = ConstrainedLangevin(0.1, temperature=1e-4)
+            >>> held = hold(layer, {"weight": Circle(0.6)}, walk)
+            >>> layer(torch.ones(4, 3)).square().sum().backward()
+            >>> held.optimizer.step()
+            >>> held.violation()
+            {'weight': 0.0}
+        """
+        if not self.strategy.advances:
+            raise HoldError(
+                f"{self.strategy.label} leaves the steps to an optimizer of yours; "
+                "held.optimizer takes those of ConstrainedLangevin."
+            )
+        if self._steps is None:
+            self._steps = Steps(self._tensors, self._schedule)
+        return self._steps
+
     def __repr__(self) -> str:
         """Names, strategy and step."""
         names = ", ".join(map(repr, self.names))
@@ -143,13 +171,14 @@ class Held:
         Returns:
             Plain values and tensors, for `torch.save` and `torch.load(weights_only=True)`.
         """
-        both = [*self._weights, *self._outputs]
+        both = [*self._tensors, *self._outputs]
         return {
             "format": FORMAT,
             "strategy": self.strategy.to_json(),
             "constraints": self._constraints(),
             "step": self._schedule.step,
             "steps": self._schedule.steps,
+            "seed": self._schedule.seed,
             "memory": {h.name: {k: t.clone() for k, t in h.memory.items()} for h in both},
             "free": {h.name: h.leaf.detach().clone() for h in self._weights if h.charted},
         }
@@ -167,6 +196,7 @@ class Held:
         self._refuse_foreign(state)
         self._schedule.plan(state["steps"])
         self._schedule.move_to(state["step"])
+        self._schedule.seed = state["seed"]
         for tensor in self._tensors:
             tensor.resume(state["memory"].get(tensor.name, {}), state["free"].get(tensor.name))
         for output in self._outputs:

@@ -150,6 +150,8 @@ class HeldWeight:
         if self.device != self.leaf.device:
             self.device = self.leaf.device
             self.memory = {k: t.to(self.device) for k, t in self.memory.items()}
+        if self.hooks.advances and any(t.dtype != self.leaf.dtype for t in self.memory.values()):
+            self.memory = {k: t.to(self.leaf.dtype) for k, t in self.memory.items()}
 
     @torch.no_grad()
     def enter_stage(self, start: str | None = None) -> None:
@@ -164,6 +166,8 @@ class HeldWeight:
         self.stage = self.schedule.stage
         c = self.constraint
         if c is None:
+            if self.hooks.advances:
+                _, self.memory = self.hooks.begin(None, x)  # type: ignore[arg-type]  # takes all
             return
         with _in_full(self.leaf):
             if start == "constraint":
@@ -189,7 +193,8 @@ class HeldWeight:
         self.device = self.leaf.device
         if free is not None:
             self.leaf.copy_(free)
-        self.keep()
+        self._put_right()
+        self._settle()
 
     def forget_steps(self) -> None:
         """Drop what optimizers and backward passes remember of other coordinates."""
@@ -200,10 +205,16 @@ class HeldWeight:
     @torch.no_grad()
     def keep(self) -> None:
         """Put the leaf right after somebody wrote to it without an optimizer's step."""
+        self._put_right()
+        if self.constraint is not None and self.hooks.advances:
+            self._follow()
+            self.leaf.copy_(self.hooks.revisit(self.constraint, self.leaf[None], self.memory)[0])
+        self._settle()
+
+    def _put_right(self) -> None:
         c = self.constraint
         if c is not None and self.hooks.guarantee == "structural" and not self.charted:
             self.leaf.copy_(_allowed(c, self.leaf))
-        self._settle()
 
     def _settle(self) -> None:
         """Everything is as it should be now; later changes are somebody else's."""
@@ -319,6 +330,15 @@ class HeldWeight:
             self.hooks.before(c, self.leaf, optimizer, group)
         slow = self.slowed and schedule.rate != 1.0
         self.before = self.leaf.detach().clone() if slow else None
+
+    @torch.no_grad()
+    def advance(self, hooks: Strategy, noise: Tensor | None) -> None:
+        """Take a step of the strategy's own, with its settings of this moment."""
+        self._follow()
+        assert self.leaf.grad is not None
+        leaf, grad = self.leaf.detach()[None], self.leaf.grad[None]
+        with _in_full(self.leaf):
+            hooks.advance(self.constraint, leaf, grad, self.memory, noise)
 
     @torch.no_grad()
     def after_step(self, group: dict[str, Any]) -> None:

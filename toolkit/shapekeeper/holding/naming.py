@@ -22,6 +22,7 @@ class Names:
     Args:
         model: Whose parameters and submodules are named.
         constraints: Name or pattern -> constraint.
+        needed: Whether there must be one.
 
     Attributes:
         weights: Parameter name -> constraint.
@@ -29,14 +30,16 @@ class Names:
         problems: One sentence each.
     """
 
-    def __init__(self, model: nn.Module, constraints: Mapping[str, Any]) -> None:
+    def __init__(
+        self, model: nn.Module, constraints: Mapping[str, Any], needed: bool = True
+    ) -> None:
         self.model = model
         self.parameters = dict(model.named_parameters(remove_duplicate=False))
         self.modules = {name: m for name, m in model.named_modules() if name}
         self.weights: dict[str, Constraint] = {}
         self.outputs: dict[str, Constraint] = {}
         self.problems: list[str] = []
-        if not constraints:
+        if needed and not constraints:
             self.problems.append("Wanted at least one name with its constraint, got none.")
         for name, c in constraints.items():
             if isinstance(c, Constraint):

@@ -30,6 +30,7 @@ class Schedule:
         paid: Whether the penalty was asked for since the last step.
         optimizers: The optimizers seen so far.
         outputs: The held layers, which forget at each step what they passed on before.
+        seed: Of what a strategy draws; drawn itself from torch's default generator.
     """
 
     def __init__(self, strategy: Strategy, steps: int | None) -> None:
@@ -38,6 +39,7 @@ class Schedule:
         self.plan(steps)
         self.on_weights = self.on_outputs = False
         self.paid = self.warned = False
+        self.seed = int(torch.randint(2**62, (), device="cpu")) if strategy.advances else 0
         self.optimizers: WeakSet[torch.optim.Optimizer] = WeakSet()
         self.outputs: WeakSet[Any] = WeakSet()
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..constraint import Constraint, ConstraintError
-from ..surface import Surface
+from ..surface import Surface, Time, onward
 from ..tensor_value import TensorValue
 from .bandlimited import Subspace
 from .drawing import Band, Piece, Point, amplitude, drawing_problems, folded, pieces_of
@@ -551,9 +551,9 @@ class FilterShape(Surface, Constraint):
         """What lies in the subspace."""
         return self.project(v)
 
-    def glide(self, q: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def glide(self, q: Tensor, v: Tensor, time: Time = 1.0) -> tuple[Tensor, Tensor]:
         """Straight on; projected, so that roundings don't add up."""
-        return self.project(q + v), v
+        return self.project(onward(q, v, time)), v
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Normal kernels, projected, each brought to norm 1 where the gain is free."""
