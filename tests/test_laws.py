@@ -7,7 +7,17 @@ import torch
 from torch import Tensor
 
 import shapekeeper as sk
-from shapekeeper import Box, Connections, Constraint, FilterShape, NonNegative, Signs, Sphere
+from shapekeeper import (
+    Box,
+    Connections,
+    Constraint,
+    FilterShape,
+    NonNegative,
+    Orthogonal,
+    Signs,
+    SpectralNorm,
+    Sphere,
+)
 
 TALL = torch.tensor([[1, 0, 1], [0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]])
 PRESET = torch.zeros(5, 3)
@@ -53,6 +63,14 @@ LAWS = [
     pytest.param(
         Connections(HEARD) & Signs(MIXED) & Sphere(), (5, 3), id="Connections & Signs & Sphere"
     ),
+    pytest.param(Orthogonal(), (5, 5), id="Orthogonal"),
+    pytest.param(Orthogonal(), (7, 3), id="Orthogonal, tall"),
+    pytest.param(Orthogonal(), (2, 3, 6), id="Orthogonal, wide"),
+    pytest.param(Orthogonal(event_dims=4), (5, 2, 2, 3), id="Orthogonal kernel"),
+    pytest.param(Orthogonal(event_dims=3), (6, 2, 2), id="Orthogonal kernel, tall"),
+    pytest.param(SpectralNorm(), (5, 3), id="SpectralNorm"),
+    pytest.param(SpectralNorm(0.1), (4, 4), id="SpectralNorm, small"),
+    pytest.param(SpectralNorm(2.0, event_dims=4), (3, 2, 2, 2), id="SpectralNorm of a kernel"),
     pytest.param(FilterShape.bandlimited(0.5, attenuation_db=20), (3, 15), id="band-limited"),
     pytest.param(FilterShape.bandlimited(0.6, attenuation_db=20, dimensions=2), (2, 7, 6),
                  id="band-limited in a plane"),

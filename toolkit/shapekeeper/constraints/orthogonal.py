@@ -5,8 +5,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 
-from .constraint import Constraint
+from . import cayley
+from .constraint import Constraint, ConstraintError
 from .matrices import (
     as_tall,
     as_were,
@@ -21,6 +23,15 @@ from .spectral import Polar, apply
 from .surface import Surface
 
 __all__ = ["Orthogonal"]
+
+KEEPS = (
+    "and Reparametrization, ConstrainedLangevin and the small steps of Projection never change "
+    "it: where the best matrix has"
+)
+WAY_OUT = (
+    "negate one row of the weight before hold(...), or begin with Staged(Stage(0.3, "
+    "Penalty(1.0)), Stage(0.7, Projection())), whose first part can cross."
+)
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,61 @@ class Orthogonal(Surface, Constraint):
         """The allowed value nearest to `q + time v`."""
         return self.project_(q + time * v)
 
+    def to_free(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """The tangent vector at `at` that stands for `x`; `x` itself without.
+
+        Raises:
+            ConstraintError: If none does: determinants of the other sign, and turns by exactly
+                half a circle, are out of the chart's reach.
+        """
+        if at is None:
+            return x
+        tall, center = (as_tall(part, self.event_dims) for part in (x, at))
+        if (other := _determinants(tall) * _determinants(center) < 0).any():
+            raise ConstraintError(
+                "Wanted values whose determinants have the sign of those at the chart's center, "
+                f"got {_share(other)} with the other sign: no way along the set leads there. "
+                "Begin the chart at the value itself (at=x), or negate one row of the value."
+            )
+        free = cayley.free_numbers(tall, center)
+        sizes = vector_norm(free, dim=(-2, -1))
+        known = torch.isfinite(tall).flatten(-2).all(-1)
+        if (lost := known & ~(sizes < cayley.longest(tall.dtype))).any():
+            raise ConstraintError(
+                f"Wanted values less than half a turn from the chart's center, got {_share(lost)} "
+                "at half a turn, which every direction leads to. Begin the chart at the value "
+                "itself (at=x)."
+            )
+        return as_were(free, x, self.event_dims)
+
+    def from_free(self, u: Tensor, at: Tensor | None = None) -> Tensor:
+        """Where the Cayley transform leads from `at` along `u`.
+
+        Z. Wen and W. Yin 2013, A feasible method for optimization with orthogonality constraints,
+        section 2. The part of `u` that is not tangent at `at` is not read; weight decay, which
+        shortens `u`, pulls back to `at`. Without `at`, the projection of `u`.
+
+        Example:
+            >>> quarter = torch.tensor([[0.0, -2.0], [2.0, 0.0]])  # 2 tan(angle / 2) times a turn
+            >>> Orthogonal().from_free(quarter, at=torch.eye(2))
+            tensor([[ 0., -1.],
+                    [ 1.,  0.]])
+        """
+        if at is None:
+            return self.project(u)
+        tall, center = (as_tall(part, self.event_dims) for part in (u, at))
+        return as_were(cayley.value(tall, center), u, self.event_dims)
+
+    def notes(self, x: Tensor, layer: nn.Module) -> list[str]:
+        """The sign of the determinant, which training along the set keeps."""
+        tall = as_tall(x, self.event_dims)
+        if tall.shape[-2] != tall.shape[-1]:
+            return []
+        if not (flipped := _determinants(tall) < 0).any():
+            return [f"its determinant is 1, {KEEPS} -1, {WAY_OUT}"]
+        which = f"{_share(flipped)} have" if flipped.dim() else "it has"
+        return [f"{which} the determinant -1, {KEEPS} 1, {WAY_OUT}"]
+
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
         """Uniform: turned by any rotation, the law is the same (Haar's measure)."""
         self.check(shape)
@@ -124,3 +190,13 @@ class Orthogonal(Surface, Constraint):
         x = torch.empty(shape, device=device)
         frame = haar_frame(as_tall(x, self.event_dims).shape, generator)
         return self.project_(as_were(frame, x, self.event_dims))
+
+
+def _determinants(x: Tensor) -> Tensor:
+    """Of each square matrix, 1 or -1 where it is orthogonal; 1 for any other."""
+    square = x.shape[-2] == x.shape[-1]
+    return torch.linalg.det(x) if square else torch.ones_like(x[..., 0, 0])
+
+
+def _share(which: Tensor) -> str:
+    return f"{int(which.sum())} of {which.numel()} matrices"

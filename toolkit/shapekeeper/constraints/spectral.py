@@ -4,8 +4,8 @@ For `x = U diag(s) V^T` such a function is `U diag(f(s)) V^T`. Automatic differe
 through U and V, which jump where singular values meet: at an orthogonal matrix all are 1, and its
 answer is NaN. The derivative of the whole is as smooth as f is (Y. L. Daleckii and S. G. Krein
 1965, Integration and differentiation of functions of Hermitian operators; for singular values
-V. Noferini 2017, A formula for the Fréchet derivative of a generalized matrix function, theorem
-3.1). With `m = U^T dx V` it is
+V. Noferini 2017, A formula for the Fréchet derivative of a generalized matrix function).
+With `m = U^T dx V` it is
 
     U (difference * (m + m^T)/2 + sum * (m - m^T)/2) V^T + (dx - U U^T dx) V diag(f(s)/s) V^T
 
