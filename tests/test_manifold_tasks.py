@@ -1,12 +1,20 @@
 """Tasks of constrained Langevin training: drawn as said, split without leaks, bound by a rule."""
 
+import gzip
+import hashlib
+import io
+import json
 import math
 import sys
 import warnings
 from functools import partial
+from itertools import chain
+from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
+from sklearn.datasets import _openml as openml
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.testing import assert_close
@@ -17,7 +25,9 @@ from shapekeeper.tasks import (
     ALPHABET,
     CausalTransformer,
     Circles,
+    OrthogonalLayers,
     Spirals,
+    fashion_mnist,
     noisy_digits,
     spirals,
     symbols_of,
@@ -59,6 +69,21 @@ def test_circles_that_the_start_does_not_fit_on_are_refused_all_at_once():
         Circles(1.0, 0.0)
 
 
+def test_orthogonal_layers_are_all_but_the_first_and_perhaps_the_last():
+    deep = {"hidden": (100, 100), "constraints": OrthogonalLayers()}
+    assert spirals(**deep).constraints == {"2.weight": sk.Orthogonal(), "4.weight": sk.Orthogonal()}
+    deep["constraints"] = OrthogonalLayers(output=False)
+    assert list(spirals(**deep).constraints) == ["2.weight"]
+    with pytest.raises(sk.TaskError, match=r"at least three weight matrices, this one has 2"):
+        spirals(constraints=OrthogonalLayers(output=False))
+    net = nn.Sequential(nn.Conv1d(1, 2, 3), nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4))
+    assert OrthogonalLayers()(net) == {"1.weight": sk.Orthogonal(4)}
+    task = text("tiny", constraints=OrthogonalLayers())
+    assert len(task.constraints) == 13  # six in each block, and the head
+    assert "table.weight" not in task.constraints
+    assert task.check()[0] == task.constraints
+
+
 def test_constraints_may_be_named_one_by_one():
     box = sk.Box(-1, 1)
     assert spirals(constraints={"2.weight": box}).constraints == {"2.weight": box}
@@ -66,7 +91,11 @@ def test_constraints_may_be_named_one_by_one():
 
 
 def test_the_code_of_a_task_says_its_rule():
-    for task in (spirals(constraints=Circles(5, 2), hidden=(9,)), noisy_digits(redrawn=0.2)):
+    rule = OrthogonalLayers(output=False)
+    for task in (
+        spirals(constraints=Circles(5, 2), hidden=(9,)),
+        noisy_digits(redrawn=0.2, hidden=(9, 9), constraints=rule),
+    ):
         again = eval(task.code, {"sk": sk})
         assert again.constraints == task.constraints
         assert again.code == task.code
@@ -394,3 +423,117 @@ def test_the_transformer_trains_as_one_program_and_learns_more_than_frequencies(
     counts = symbols_of(text_parts()["train"][:4000]).long().bincount().double()
     entropy = torch.distributions.Categorical(counts).entropy().item()
     assert (found.final()["loss"] < entropy - 0.4).all()
+
+
+# Fashion-MNIST
+
+
+def answer(name, url, pixels, labels):
+    """What OpenML says at a url about a small data set of that form."""
+    header = "".join(f"@ATTRIBUTE pixel{i} REAL\n" for i in range(1, 785))
+    rows = (f"{','.join(map(str, x))},{y}\n" for x, y in zip(pixels, labels, strict=True))
+    classes = ",".join(map(str, range(10)))
+    arff = f"@RELATION {name}\n{header}@ATTRIBUTE class {{{classes}}}\n@DATA\n{''.join(rows)}"
+    arff = arff.encode()
+    if "/features/" in url:
+        names = [*((f"pixel{i}", "numeric") for i in range(1, 785)), ("class", "nominal")]
+        common = {"is_ignore": "false", "is_row_identifier": "false", "number_of_missing_values": 0}
+        features = [
+            {"index": i, "name": n, "data_type": t, "is_target": str(n == "class").lower()} | common
+            for i, (n, t) in enumerate(names)
+        ]
+        return json.dumps({"data_features": {"feature": features}}).encode()
+    if "/qualities/" in url:
+        quality = [{"name": "NumberOfInstances", "value": str(len(labels))}]
+        return json.dumps({"data_qualities": {"quality": quality}}).encode()
+    if "/list/" in url:
+        known = [{"did": 40996, "name": name, "version": 1, "status": "active"}]
+        return json.dumps({"data": {"dataset": known}}).encode()
+    if url.endswith("/40996"):
+        said = {"id": 40996, "name": name, "version": 1, "status": "active", "format": "ARFF"}
+        said |= {"url": "https://www.openml.org/data/v1/download/18238735", "description": "small"}
+        said |= {"md5_checksum": hashlib.md5(arff).hexdigest()}
+        return json.dumps({"data_set_description": said}).encode()
+    return arff
+
+
+class Reply(io.BytesIO):
+    def info(self):
+        return {}
+
+
+@pytest.fixture
+def small_fashion(tmp_path, monkeypatch):
+    """A home with 70 images in it, and no network."""
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (70, 784)), np.arange(70) % 10
+    asked = []
+
+    def serve(request):
+        asked.append(request.full_url)
+        return Reply(answer("Fashion-MNIST", request.full_url, pixels, labels))
+
+    monkeypatch.setattr(openml, "urlopen", serve)
+    fashion_mnist(train=1, data_home=tmp_path)
+    assert len(asked) == 5
+    monkeypatch.setattr(openml, "urlopen", unplugged)
+    return tmp_path, torch.tensor(pixels), torch.tensor(labels)
+
+
+def unplugged(request):
+    raise URLError("no network")
+
+
+def test_fashion_mnist_is_read_from_disk_and_split_as_the_paper_does(small_fashion):
+    home, pixels, labels = small_fashion
+    data = fashion_mnist(train=10, validation=6, data_home=home).data_for(3)
+    assert [len(y) for _, y in data.parts.values()] == [10, 54, 6]
+    known = {tuple(row): i for i, row in enumerate(pixels.tolist())}
+    places = {}
+    for name, (x, y) in data.parts.items():
+        assert x.min() >= 0
+        assert x.max() <= 1
+        rows = (x * 255).round().to(torch.int64).tolist()
+        places[name] = [known[tuple(row)] for row in rows]
+        assert torch.equal(y, labels[places[name]])
+    assert sorted(chain(*places.values())) == list(range(70))  # each image once
+    assert set(range(60, 70)) <= set(places["test"])  # the official test images
+    bare = fashion_mnist(train=10, data_home=str(home))
+    assert bare.data_for(0).validation is None
+    assert len(bare.data_for(0).test[1]) == 60
+
+
+def test_fashion_mnist_trains(small_fashion):
+    task = fashion_mnist(
+        train=30, data_home=small_fashion[0], batch_size=10, constraints=Circles(0.05, 0.1)
+    )
+    assert {n: c.radius for n, c in task.constraints.items()} == {"0.weight": 0.05, "2.weight": 0.1}
+    found = sk.compare(task, [sk.Projection()], seeds=2, steps=2)
+    assert found.notes == []
+
+
+def test_fashion_mnist_that_can_not_be(small_fashion):
+    with pytest.raises(sk.TaskError, match=r"no more than 60 together, got 60 and 1"):
+        fashion_mnist(train=60, validation=1, data_home=small_fashion[0])
+
+
+def test_without_disk_and_network_the_way_out_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(openml, "urlopen", unplugged)
+    monkeypatch.setattr(openml.time, "sleep", lambda seconds: None)
+    with (
+        pytest.warns(UserWarning, match="network error"),
+        pytest.raises(sk.TaskError, match=r"data in '.*' or a network.*no network.*data_home="),
+    ):
+        fashion_mnist(data_home=tmp_path)
+
+
+def test_a_damaged_file_is_told_as_well(small_fashion, monkeypatch):
+    home = small_fashion[0]
+    monkeypatch.setattr(openml.time, "sleep", lambda seconds: None)
+    for path in (home / "openml").rglob("*18238735*"):
+        path.write_bytes(gzip.compress(b"@RELATION broken"))
+    with (
+        pytest.warns((UserWarning, RuntimeWarning)),
+        pytest.raises(sk.TaskError, match=r"Wanted the data in"),
+    ):
+        fashion_mnist(data_home=home)

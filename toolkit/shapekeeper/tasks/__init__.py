@@ -2,6 +2,7 @@
 
 from .bands import band_noise, band_tone, power_share
 from .digits import banded_brain, digit_images, digits
+from .fashion import fashion_mnist
 from .filtered import (
     FilteredNetwork,
     augmented,
@@ -23,7 +24,7 @@ from .genes import (
 from .noisy_digits import noisy_digits
 from .pencil import PencilAnswer, pencil, pencil_answer
 from .regulators import RegulatoryNetwork, read_regulators, regulator_penalty
-from .rules import Circles, Rule
+from .rules import Circles, OrthogonalLayers, Rule
 from .senses import eye_and_ear, senses, senses_best, senses_trials
 from .shapes import shape_templates, shapes
 from .spirals import Spirals, spirals
@@ -40,6 +41,7 @@ __all__ = [
     "Data",
     "ExpressionNetwork",
     "FilteredNetwork",
+    "OrthogonalLayers",
     "PencilAnswer",
     "PlantedRegulators",
     "RegulatoryNetwork",
@@ -58,6 +60,7 @@ __all__ = [
     "digit_images",
     "digits",
     "eye_and_ear",
+    "fashion_mnist",
     "gene_set_scores",
     "genes",
     "left_accuracy",

@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 from torch import nn
 
-from shapekeeper.constraints import Circle, Constraint
+from shapekeeper.constraints import Circle, Constraint, Orthogonal
 
 from .task import Task, TaskError
 
-__all__ = ["Binding", "Circles", "Rule", "bound"]
+__all__ = ["Binding", "Circles", "OrthogonalLayers", "Rule", "bound"]
 
 Named: TypeAlias = Mapping[str, Constraint]
 Binding: TypeAlias = Named | Callable[[nn.Module], Named]
@@ -30,8 +30,8 @@ class Circles(Rule):
     """A circle for each number of each weight matrix; biases and gains stay free.
 
     One radius holds for the first matrix (or kernel, or embedding), the other for all that follow,
-    as in B. Leimkuhler, T. Pouchon, T. Vlaar and A. Storkey 2021, Constraint-based regularization
-    of neural networks, arXiv 2106.10704.
+    as in B. Leimkuhler, T. Vlaar, T. Pouchon and A. Storkey 2021, Better training using
+    weight-constrained stochastic dynamics, arXiv 2106.10704.
 
     Args:
         first: Radius of the first matrix: the largest size of its numbers.
@@ -86,6 +86,39 @@ numbers up to 0.7072, beyond its radius of 0.5; wanted first=0.7072 or more.
             f"{name!r} starts with numbers up to {enough}, beyond its radius of {radius}; "
             f"wanted {which}={enough} or more."
         ]
+
+
+@dataclass(frozen=True)
+class OrthogonalLayers(Rule):
+    """Orthonormal rows or columns for each weight matrix but the first; biases and gains stay free.
+
+    The first matrix reads the data, whose scale nobody chose. B. Leimkuhler, T. Vlaar, T. Pouchon
+    and A. Storkey 2021, Better training using weight-constrained stochastic dynamics, arXiv
+    2106.10704; in their code the output layer is bound too.
+
+    Args:
+        output: Whether the last matrix is bound as well.
+
+    Raises:
+        TaskError: When a network has no matrix to bind.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 9), nn.ReLU(), nn.Linear(9, 9), nn.Linear(9, 1))
+        >>> list(OrthogonalLayers()(net)), list(OrthogonalLayers(output=False)(net))
+        (['2.weight', '3.weight'], ['2.weight'])
+    """
+
+    output: bool = True
+
+    def __call__(self, model: nn.Module) -> dict[str, Constraint]:
+        """A constraint for each matrix of a network but the first, and perhaps the last."""
+        names = _matrices(model)
+        middle = names[1:] if self.output else names[1:-1]
+        if not middle:
+            wanted = "two weight matrices" if self.output else "three weight matrices"
+            problem = f"wanted a network with at least {wanted}, this one has {len(names)}."
+            raise TaskError(repr(self), [problem])
+        return {name: Orthogonal(model.get_parameter(name).dim()) for name in middle}
 
 
 def bound(task: Task, constraints: Binding | None) -> Task:

@@ -115,8 +115,9 @@ def spirals(
     """Tell two noisy spirals apart after 100 points, with a network that can learn them by heart.
 
     All points are drawn afresh for every seed (`Spirals`): each run has data and a start of its
-    own. The recipe is that of the overview figure of B. Leimkuhler, T. Vlaar, T. Pouchon and
-    A. Storkey 2021, Constraint-based regularization of neural networks, arXiv 2106.10704, as far
+    own. The recipe is that of the overview figure that B. Leimkuhler, T. Vlaar, T. Pouchon and
+    A. Storkey published with the code of their paper of 2021, Better training using
+    weight-constrained stochastic dynamics, arXiv 2106.10704, as far
     as it can be read off: the number of points and the noise are estimates. The tight spirals of
     the first author's later comparisons are `spirals(radius=2, turns=4, noise=0.02, train=500,
     test=1000, batch_size=25)`: hard, a few thousand steps are too few.
