@@ -164,7 +164,7 @@ def test_what_is_ticked_beforehand_and_what_there_is():
     told = {k: v for k, v in view.setup.items() if k not in ("entries", "fields")}
     assert told == {
         "task": "digits on 8 regions", "metric": "accuracy", "better": "higher", "unit": "weight",
-        "ticked": 3, "total": 7, "runs": 5, "ready": True,
+        "ticked": 3, "total": 8, "runs": 5, "ready": True,
     }  # fmt: skip
     assert view.setup["fields"] == {
         "seeds": {"text": "5", "problem": ""},
@@ -202,7 +202,7 @@ def test_filled_marks_and_promises_follow_the_settings(opened):
     view = page.view
     filled = {e["id"]: e["look"]["filled"] for e in view.setup["entries"]}
     assert [name for name in filled if filled[name]] == [
-        "freeze", "projection", "reparametrization"
+        "freeze", "projection", "reparametrization", "constrained-langevin"
     ]  # fmt: skip
     assert entry(view, "projection")["promise"] == "the shape holds at every step"
     assert entry(view, "penalty")["promise"] == "none: read violation and loss held"
@@ -222,7 +222,7 @@ def test_strategies_that_are_given_come_first_in_their_order(opened):
         "unconstrained",
         "penalty",
     ]
-    assert view.setup["total"] == 7
+    assert view.setup["total"] == 8
 
 
 def test_names_that_are_given_stay(opened):
@@ -285,6 +285,13 @@ def test_what_cannot_be_typed_stands_as_it_is(opened, strategy, wording, about):
         ("penalty", "norm", "cubed", 1, "Wanted one of squared, absolute, got “cubed”."),
         ("projection", "every", "1.5", 1, "Wanted whole numbers from 1 up, got “1.5”."),
         ("projection", "every", "0", 1, "Wanted whole numbers from 1 up, got “0”."),
+        ("constrained-langevin", "friction", "none, 0.5", 2, ""),
+        ("constrained-langevin", "friction", "0", 1,
+         "Wanted a finite friction above 0, or None for no momenta, got 0.0."),
+        ("constrained-langevin", "friction", "some", 1,
+         "Wanted numbers with commas between them, e.g. 0.1, 1, 10, got “some”."),
+        ("constrained-langevin", "temperature", "-1", 1,
+         "Wanted a finite temperature from 0 up, got -1.0."),
         ("staged", "share", "1", 1, "Wanted a share between 0 and 1, got 1."),
         ("staged", "then", "Sphere", 1, "Wanted one of Unconstrained, Penalty 0.1, Penalty 1, "
          "Penalty 10, Freeze, Projection, Reparametrization, got “Sphere”."),

@@ -10,6 +10,7 @@ from typing import Any
 
 from shapekeeper.strategies import (
     AugmentedLagrangian,
+    ConstrainedLangevin,
     Freeze,
     Penalty,
     Projection,
@@ -147,6 +148,11 @@ def _chosen(choices: Mapping[str, Any]) -> Callable[[str], list[Any]]:
     return read
 
 
+def _frictions(text: str) -> list[float | None]:
+    wanted = "none, a number, or several, e.g. none, 0.1, 1"
+    return [None if p.lower() == "none" else _number(p) for p in _parts(text, wanted)]
+
+
 def _choice(name: str, choices: Iterable[str] | Mapping[str, Any], text: str, hint: str) -> Setting:
     known = dict(choices) if isinstance(choices, Mapping) else {c: c for c in choices}
     return Setting(name, text, hint, _chosen(known), tuple(known))
@@ -262,6 +268,21 @@ KINDS = {
         "#66daa8",
         "Training moves free numbers, and a chart turns any of them into an allowed value.",
         "a chart bends distances: another learning rate may suit it better",
+    ),
+    "ConstrainedLangevin": Kind(
+        ConstrainedLangevin,
+        "hexagon",
+        "#9d63fc",
+        "#987bfd",
+        "Takes its own steps along the shape itself, of all weights; above temperature 0 they "
+        "shiver there.",
+        "the task's optimizer is not used, so its step size has to be found anew",
+        (
+            _sweep("step_size", "0.1", "Above 0."),
+            _sweep("temperature", "0", "In units of the loss, from 0 up."),
+            Setting("friction", "none", f"none: no momenta. {SWEEP} Above 0.", _frictions),
+        ),
+        "a smaller step_size",
     ),
 }
 

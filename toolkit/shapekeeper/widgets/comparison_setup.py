@@ -476,6 +476,8 @@ def _typed(strategy: Strategy, kind: Kind) -> dict[str, str] | None:
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(_text, value))
+    if value is None:
+        return "none"
     return number_text(value) if isinstance(value, int | float) else str(value)
 
 
