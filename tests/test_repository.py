@@ -109,7 +109,7 @@ def test_the_comparison_of_readme_is_kept_and_spread(tmp_path, monkeypatch, read
 
 
 def test_the_two_lines_of_readme_hold_zeros(readme):
-    _, _, code, _ = fenced(readme, "python")
+    _, _, code, *_ = fenced(readme, "python")
     assert len(code.splitlines()) == 2
     model = torch.nn.Sequential(OrderedDict(encoder=torch.nn.Linear(5, 3)))
     names = {"sk": sk, "torch": torch, "model": model, "A": torch.eye(3, 5)}
@@ -121,8 +121,23 @@ def test_the_two_lines_of_readme_hold_zeros(readme):
     assert names["held"].violation() == {"encoder.weight": 0.0}
 
 
-def test_the_filter_of_readme_stays_one(readme):
+def test_the_walk_of_readme_stays_on_the_surface(readme):
     *_, code = fenced(readme, "python")
+    assert len(code.splitlines()) == 2
+    model = torch.nn.Sequential(OrderedDict(hidden=torch.nn.Linear(6, 4)))
+    names = {"sk": sk, "model": model}
+    exec(code, names)
+    held, start = names["held"], model.hidden.weight.detach().clone()
+    for _ in range(20):
+        held.optimizer.zero_grad()
+        model(torch.ones(3, 6)).square().sum().backward()
+        held.optimizer.step()
+        assert held.violation()["hidden.weight"] <= 1e-6
+    assert (model.hidden.weight - start).abs().max() > 0.01
+
+
+def test_the_filter_of_readme_stays_one(readme):
+    *_, code, _ = fenced(readme, "python")
     assert len(code.splitlines()) == 2
     model = torch.nn.Sequential(OrderedDict(conv1=torch.nn.Conv1d(2, 3, 31)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)

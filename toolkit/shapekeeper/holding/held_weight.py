@@ -331,9 +331,8 @@ class HeldWeight:
         slow = self.slowed and schedule.rate != 1.0
         self.before = self.leaf.detach().clone() if slow else None
 
-    @torch.no_grad()
     def advance(self, hooks: Strategy, noise: Tensor | None) -> None:
-        """Take a step of the strategy's own, with its settings of this moment."""
+        """Take a step of the strategy's own, with its settings of this moment; without gradient."""
         self._follow()
         assert self.leaf.grad is not None
         leaf, grad = self.leaf.detach()[None], self.leaf.grad[None]
