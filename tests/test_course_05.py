@@ -258,3 +258,21 @@ def test_a_misspelled_name_is_asked_about():
 
 def test_the_sets_that_are_shown_are_the_ones_that_are_tried():
     assert list(course.example("05.4")) == list(RIGHT)
+
+
+# The two sheets
+
+
+@pytest.mark.parametrize("sheet", [1, -1])
+def test_examples_were_made_by_a_matrix_of_their_sheet_and_the_start_is_a_rotation(sheet):
+    task = course.turns(sheet)
+    for seed in range(3):
+        x, y = task.data_for(seed).train
+        # Least squares knows the matrix to the size of the noise.
+        found = torch.linalg.lstsq(x, y).solution
+        assert torch.linalg.det(found).item() == pytest.approx(sheet, abs=0.1)
+        assert (y - x @ found).square().mean().item() == pytest.approx(0.01, rel=0.1)
+        start = task.start_model(seed).weight
+        assert torch.linalg.det(start).item() == pytest.approx(1, abs=1e-4)
+    with pytest.raises(ValueError, match="sheet=1 or sheet=-1, got 2"):
+        course.turns(2)

@@ -34,6 +34,7 @@ from shapekeeper.course.problems import (
     pencil_walk,
 )
 from shapekeeper.course.scripts import Script
+from shapekeeper.course.turns import turns
 from shapekeeper.course.verdicts import NotRight, Verdict, check, example, strict
 
 __all__ = [
@@ -57,5 +58,6 @@ __all__ = [
     "reveal",
     "seconds_a_step",
     "strict",
+    "turns",
     "violations",
 ]
