@@ -21,6 +21,7 @@ from torch.testing import assert_close
 
 import shapekeeper as sk
 from shapekeeper.randomness import generator
+from shapekeeper.strategies import ConstrainedLangevin
 from shapekeeper.tasks import (
     ALPHABET,
     CausalTransformer,
@@ -29,6 +30,7 @@ from shapekeeper.tasks import (
     Spirals,
     fashion_mnist,
     noisy_digits,
+    published,
     spirals,
     symbols_of,
     text,
@@ -537,3 +539,79 @@ def test_a_damaged_file_is_told_as_well(small_fashion, monkeypatch):
         pytest.raises(sk.TaskError, match=r"Wanted the data in"),
     ):
         fashion_mnist(data_home=home)
+
+
+# Published settings
+
+
+ALL = [value for value in vars(published).values() if isinstance(value, published.Published)]
+
+
+def test_what_is_known_of_the_overview_figure():
+    told = {(r.method, r.what): (r.low, r.high, r.sure) for r in published.OVERVIEW_SPIRALS.numbers}
+    accuracies = {m: low for (m, what), (low, _, _) in told.items() if what == "test accuracy, %"}
+    assert accuracies == {
+        "SGD": 81,
+        "SGD with weight decay": 80.45,
+        "C-SGD": 86.95,
+        "SGLD": 84.45,
+        "C-SGLD": 91.7,
+    }
+    # multiples of 0.05 %: 2000 test points
+    assert all(value * 20 == pytest.approx(round(value * 20)) for value in accuracies.values())
+    assert told["SGLD", "test loss"] == (0.75, 1.3, "by eye")
+    data = published.OVERVIEW_SPIRALS.task.data_for(0)
+    assert len(data.test[1]) == 2000
+    with pytest.raises(sk.TaskError, match=r"step_size and temperature are not known"):
+        _ = published.OVERVIEW_SPIRALS.strategy
+    with pytest.raises(sk.TaskError, match="number of steps is not known"):
+        _ = published.OVERVIEW_SPIRALS.steps
+
+
+def test_settings_of_the_published_fashion_mnist(small_fashion, monkeypatch):
+    told = published.FASHION_MNIST
+    assert told.strategy == ConstrainedLangevin(0.3, friction=1.0)
+    assert told.momentum == pytest.approx(math.exp(-0.3))
+    assert (told.radii, told.runs, told.epochs, told.batch_size) == ((0.05, 0.1), 20, 400, 128)
+    assert told.steps == 400 * 78
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(small_fashion[0]))
+    with pytest.raises(sk.TaskError, match="no more than 60 together, got 10000"):
+        _ = told.task
+    assert told.make(train=10).constraints == Circles(0.05, 0.1)(
+        nn.Sequential(nn.Linear(784, 1000), nn.ReLU(), nn.Linear(1000, 10))
+    )
+
+
+def test_settings_of_the_published_resnet():
+    told = published.CIFAR10_RESNET34
+    assert told.momentum == pytest.approx(0.9)
+    assert told.strategy.step_size**2 == pytest.approx(0.1)
+    rates = {epoch: h**2 for epoch, h in told.schedule}
+    assert rates == pytest.approx({0: 0.1 / 3, 1: 0.2 / 3, 2: 0.1, 51: 0.01, 101: 0.001})
+    with pytest.raises(sk.TaskError, match=r"not part of this library; sk\.tasks\.noisy_digits"):
+        _ = told.task
+
+
+def test_settings_of_the_tight_spirals():
+    task = published.TIGHT_SPIRALS.task
+    assert published.TIGHT_SPIRALS.steps == 4000 * 20 == 4000 * (500 // task.batch_size)
+    optimizer = task.optimizer(task.start_model(0).parameters())
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert optimizer.defaults["lr"] == published.TIGHT_SPIRALS.step_size
+    with pytest.raises(sk.TaskError, match="trained by Adam, without constraints"):
+        _ = published.TIGHT_SPIRALS.strategy
+
+
+@pytest.mark.parametrize("told", ALL, ids=lambda told: told.name)
+def test_every_published_experiment_has_a_source_and_a_task_or_one_nearby(told):
+    assert "arXiv" in told.source
+    assert told.unsure
+    assert (told.make is None) == bool(told.nearest)
+    if told.nearest:
+        assert eval(told.nearest, {"sk": sk}).constraints
+    elif told is not published.FASHION_MNIST:
+        assert told.task.check()
+
+
+def test_there_are_six_published_experiments():
+    assert len(ALL) == 6

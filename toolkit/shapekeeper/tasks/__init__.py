@@ -1,5 +1,6 @@
 """Tasks: data with a known answer, and data that is real. Each function returns a `Task`."""
 
+from . import published
 from .bands import band_noise, band_tone, power_share
 from .digits import banded_brain, digit_images, digits
 from .fashion import fashion_mnist
@@ -70,6 +71,7 @@ __all__ = [
     "planted_regulators",
     "power_share",
     "prefiltered_model",
+    "published",
     "read_regulators",
     "regulator_penalty",
     "regulator_scores",
