@@ -195,8 +195,8 @@ OVERVIEW_SPIRALS = Published(
     numbers=_overview(),
     unsure=(
         "100 points, 2 turns and noise of 0.05 are estimates from the picture, 2000 test points "
-        "are one from accuracies in steps of 0.05 %; that C is the circle is likely. Network, step sizes, "
-        "temperature and radii are not known."
+        "an estimate from accuracies in steps of 0.05 %; that C is the circle is likely. Network, "
+        "step sizes, temperature and radii are not known."
     ),
     make=spirals,
 )
