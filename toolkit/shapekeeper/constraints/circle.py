@@ -115,3 +115,8 @@ class Circle(Surface, Entrywise):
     def glide_(self, q: Tensor, v: Tensor, time: Time) -> None:
         """Turn."""
         onward(q, v, time / self.radius, out=q)
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+        """Uniform on the circle: numbers that follow the arcsine law."""
+        device = None if generator is None else generator.device
+        return self.drop(2 * pi * torch.rand(shape, generator=generator, device=device))
