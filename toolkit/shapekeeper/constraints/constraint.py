@@ -73,7 +73,7 @@ class Constraint(ABC):
         """The values that both allow.
 
         Products of intervals combine with each other (`Connections`, `NonNegative`, `Signs`,
-        `Box`), and one `Sphere` with those of them that are cones: all but a box and presets.
+        `Box`, `Circle`), and one `Sphere` with those of them that are cones: no ends, no presets.
 
         Raises:
             ConstraintError: If there is no such value, or none nearest to another is known how

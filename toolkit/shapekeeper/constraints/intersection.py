@@ -17,8 +17,8 @@ from .surface import Cut, Surface
 __all__ = ["Intersection"]
 
 COMBINES = (
-    "Products of intervals combine with each other (Connections, NonNegative, Signs, Box), and "
-    "one Sphere with those of them that allow every multiple of what they allow (Connections "
+    "Products of intervals combine with each other (Connections, NonNegative, Signs, Box, Circle), "
+    "and one Sphere with those of them that allow every multiple of what they allow (Connections "
     "without presets, NonNegative, Signs)."
 )
 
