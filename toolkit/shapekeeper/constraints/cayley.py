@@ -43,7 +43,7 @@ def _exactly(x: Tensor) -> Tensor:
     """Without what rounding has left, normal to the set: along it, and to gradients, the same."""
     flat = x.reshape(-1, *x.shape[-2:])
     # torch.vmap does not let numbers be read either, but a function with a rule for it.
-    return (apply(Polar(), flat) if asks_numbers(x) else polish(flat, sweeps=2)).view(x.shape)
+    return (apply(Polar(), flat) if asks_numbers(x) else polish(flat)).view(x.shape)
 
 
 def free_numbers(x: Tensor, at: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from .constraint import ConstraintError
 
 __all__ = ["as_tall", "as_were", "check_event_dims", "check_kernel", "check_matrices", "haar_frame"]
 
+HALF = (torch.float16, torch.bfloat16)
+
 
 def as_tall(x: Tensor, event_dims: int) -> Tensor:
     """Events as matrices with no fewer rows than columns, `(*batch, rows, columns)`.
@@ -18,16 +20,18 @@ def as_tall(x: Tensor, event_dims: int) -> Tensor:
     precision products would be off by more than what they are to find, so numbers come in float32
     at least.
     """
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = x.float() if x.dtype in HALF else x
     x = x.flatten(1 - event_dims) if event_dims > 2 else x
     return x if x.shape[-2] >= x.shape[-1] else x.mT
 
 
 def as_were(tall: Tensor, like: Tensor, event_dims: int) -> Tensor:
     """Tall matrices in the shape and precision of the tensor that `as_tall` made them of."""
-    axes = like.shape[-event_dims:]
-    wide = axes[0] < prod(axes[1:])
-    return (tall.mT if wide else tall).reshape(like.shape).to(like.dtype)
+    rows, *others = like.shape[-event_dims:]
+    found = tall.mT if rows < prod(others) else tall
+    if found.shape != like.shape:
+        found = found.reshape(like.shape)
+    return found.to(like.dtype)
 
 
 def check_event_dims(event_dims: int, name: str) -> None:

@@ -91,13 +91,12 @@ class Orthogonal(Surface, Constraint):
         return as_were(apply(Polar(), as_tall(x, self.event_dims)), x, self.event_dims)
 
     def project_(self, x: Tensor, warm: dict[str, Tensor] | None = None) -> Tensor:
-        """`project` in place and without gradient; after a small step, three products or four."""
-        with torch.no_grad():
-            tall = as_tall(x, self.event_dims)
-            flat = tall.reshape(-1, *tall.shape[-2:])
-            if (found := nearest(flat)) is not flat:
-                x.copy_(as_were(found.view(tall.shape), x, self.event_dims))
-            return x
+        """`project` in place and without gradient; after a small step, three to five products."""
+        tall = as_tall(leaf := x.detach(), self.event_dims)
+        flat = tall if tall.dim() == 3 else tall.reshape(-1, *tall.shape[-2:])
+        if (found := nearest(flat)) is not flat:
+            leaf.copy_(as_were(found.view(tall.shape), leaf, self.event_dims))
+        return x
 
     def tangent(self, q: Tensor, v: Tensor) -> Tensor:
         """The part of `v` along the set at an allowed `q`: `v - q (q^T v + v^T q) / 2`.

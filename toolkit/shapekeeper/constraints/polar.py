@@ -22,9 +22,9 @@ __all__ = [
     "polish",
 ]
 
-# (1 + e)^(-1/2) = 1 - e/2 + 3/8 e^2 - 5/16 e^3 + 35/128 e^4 - ...; cut off after an even power it
-# is above 0 for all e, so that no sweep turns a direction round, however far away it begins.
-FIRST, SECOND, THIRD, FOURTH = -1 / 2, 3 / 8, -5 / 16, 35 / 128
+# (1 + e)^(-1/2) = 1 - e/2 + 3/8 e^2 - 5/16 e^3 + ...; cut off after an even power it is above 0 for
+# all e, so that no sweep turns a direction round, however far away it begins.
+SERIES = (1, -1 / 2, 3 / 8, -5 / 16, 35 / 128, -63 / 256, 231 / 1024, -429 / 2048)
 # K. Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks: singular values
 # from 0 to 1 grow by the first number, and end between 0.68 and 1.13.
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -73,20 +73,37 @@ def _nearest_by_data(x: Tensor) -> Tensor:
         worst = _largest(sizes)
         if worst <= target:
             return close
-        # What is left after a sweep is 3/4 e^2, 5/8 e^3 or 63/128 e^5: never more than these.
-        if 3 / 4 * worst * worst <= target:
-            return torch.baddbmm(close, close, e, alpha=FIRST)
+        if _left(1, worst, 1) <= target:
+            return torch.baddbmm(close, close, e, alpha=SERIES[1])
         if not worst < 1:
             break
-        squared = e @ e
-        rows = _largest(longest_row(squared))
-        if 5 / 8 * worst * rows <= target:
-            step = torch.add(e, squared, alpha=SECOND / FIRST)
-            return torch.baddbmm(close, close, step, alpha=FIRST)
-        close = _sweep(close, e, squared)
-        if 63 / 128 * rows * rows * sqrt(sqrt(x.shape[-1]) * rows) <= target:
+        close, left = _improved(close, e, worst, target)
+        if left <= target:
             return close
     return _nearest_from_afar(x, far=~(sizes < 1))
+
+
+def _improved(x: Tensor, e: Tensor, worst: float, target: float) -> tuple[Tensor, float]:
+    """The series up to the power that is needed, at most the sixth; what is then left at most."""
+    columns, squared = x.shape[-1], torch.bmm(e, e)
+    # No product of k of these has a longer row than the longest, times the largest eigenvalue to
+    # the power of k - 1: on short rows a coarse bound on that is good enough.
+    if (left := _left(4, worst, worst * sqrt(columns))) <= target:
+        return _up_to_fourth(x, e, squared), left
+    lengths = vector_norm(squared, dim=-1)
+    longest, whole = _largest(lengths.amax(-1)), _largest(vector_norm(lengths, dim=-1))
+    largest = min(sqrt(whole), worst * sqrt(columns))
+    if (left := 2 * abs(SERIES[3]) * worst * longest) <= target:
+        step = e.add_(squared, alpha=SERIES[2] / SERIES[1])
+        return torch.baddbmm(x, x, step, alpha=SERIES[1]), left
+    if (left := 2 * abs(SERIES[5]) * longest**2 * largest) <= target:
+        return _up_to_fourth(x, e, squared), left
+    return _up_to_sixth(x, e, squared), 2 * abs(SERIES[7]) * longest**2 * largest**3
+
+
+def _left(power: int, row: float, largest: float) -> float:
+    """The largest entry of `e` after a step of the series up to a power, about."""
+    return 2 * abs(SERIES[power + 1]) * row**2 * largest ** (power - 1)
 
 
 def _target(x: Tensor) -> float:
@@ -96,7 +113,7 @@ def _target(x: Tensor) -> float:
 
 def inner_excess(x: Tensor) -> Tensor:
     """`excess` with less ado: not for gradients."""
-    e = x.mT @ x
+    e = torch.bmm(x.mT, x)
     e.diagonal(dim1=-2, dim2=-1).sub_(1)
     return e
 
@@ -110,11 +127,24 @@ def _largest(sizes: Tensor) -> float:
     return sizes.amax().item() if len(sizes) > 1 else sizes.item()
 
 
-def _sweep(x: Tensor, e: Tensor, squared: Tensor) -> Tensor:
-    """The series up to the fourth power."""
-    low = torch.add(e, squared, alpha=SECOND / FIRST)
-    high = torch.add(e, squared, alpha=FOURTH / THIRD)
-    return torch.baddbmm(x, x, torch.baddbmm(low, squared, high, beta=FIRST, alpha=THIRD))
+# These two use up the memory of what they are given: new memory costs as much as half a product.
+
+
+def _up_to_fourth(x: Tensor, e: Tensor, squared: Tensor) -> Tensor:
+    _, one, two, three, four, *_ = SERIES
+    high = torch.add(e, squared, alpha=four / three)
+    low = e.add_(squared, alpha=two / one)
+    series = low.baddbmm_(squared, high, beta=one, alpha=three)
+    return torch.baddbmm(x, x, series, out=squared if x.shape == squared.shape else None)
+
+
+def _up_to_sixth(x: Tensor, e: Tensor, squared: Tensor) -> Tensor:
+    _, one, two, three, four, five, six, _ = SERIES
+    cubed = torch.bmm(squared, e)
+    high = torch.add(e, squared, alpha=five / four).add_(cubed, alpha=six / four)
+    low = e.add_(squared, alpha=two / one).add_(cubed, alpha=three / one)
+    series = low.baddbmm_(cubed, high, beta=one, alpha=four)
+    return torch.baddbmm(x, x, series, out=cubed if x.shape == cubed.shape else None)
 
 
 def _nearest_from_afar(x: Tensor, far: Tensor) -> Tensor:
@@ -131,7 +161,7 @@ def _by_singular_values(x: Tensor) -> Tensor:
     lost = ~torch.isfinite(x).all(-1, keepdim=True).all(-2, keepdim=True)
     u, _, v = torch.linalg.svd(x.masked_fill(lost, 0), full_matrices=False)
     found = u @ v
-    return torch.baddbmm(found, found, inner_excess(found), alpha=FIRST).masked_fill_(
+    return torch.baddbmm(found, found, inner_excess(found), alpha=SERIES[1]).masked_fill_(
         lost, torch.nan
     )
 
@@ -154,7 +184,7 @@ def nearest_by_sweeps(x: Tensor) -> Tensor:
         x = torch.baddbmm(
             x, x, torch.baddbmm(products, products, products, beta=b, alpha=c), beta=a
         )
-    return polish(x, sweeps=2 if eps > 1e-10 else 3)
+    return polish(x)
 
 
 def _directions(x: Tensor) -> Tensor:
@@ -165,9 +195,11 @@ def _directions(x: Tensor) -> Tensor:
     return (turns.to(x.dtype) * (pi / (4 * rows))).cos()
 
 
-def polish(x: Tensor, sweeps: int) -> Tensor:
-    """A fixed number of sweeps of the series, for what is near already."""
-    for _ in range(sweeps):
+def polish(x: Tensor) -> Tensor:
+    """What is near already, `(count, rows, columns)`, in a fixed number of products."""
+    _, one, two, three, four, *_ = SERIES
+    for _ in range(3):
         e = excess(x)
-        x = _sweep(x, e, e @ e)
+        squared = e @ e
+        x = x + x @ (one * e + two * squared + squared @ (three * e + four * squared))
     return x
