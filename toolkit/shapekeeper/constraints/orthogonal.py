@@ -17,10 +17,10 @@ from .matrices import (
     check_matrices,
     haar_frame,
 )
-from .polar import along, excess, nearest
+from .polar import along, excess, nearest, symmetric
 from .rattle import glide
 from .spectral import Polar, apply
-from .surface import Surface
+from .surface import Surface, onward
 
 __all__ = ["Orthogonal"]
 
@@ -88,15 +88,20 @@ class Orthogonal(Surface, Constraint):
         N. J. Higham 1986, Computing the polar decomposition, with applications; section 2. Where
         rows or columns depend on each other there are many, and one of them is taken.
         """
-        return as_were(apply(Polar(), as_tall(x, self.event_dims)), x, self.event_dims)
+        return as_were(apply(Polar(), self._flat(x)), x, self.event_dims)
 
     def project_(self, x: Tensor, warm: dict[str, Tensor] | None = None) -> Tensor:
         """`project` in place and without gradient; after a small step, three to five products."""
-        tall = as_tall(leaf := x.detach(), self.event_dims)
-        flat = tall if tall.dim() == 3 else tall.reshape(-1, *tall.shape[-2:])
+        leaf = x.detach()
+        flat = self._flat(leaf)
         if (found := nearest(flat)) is not flat:
-            leaf.copy_(as_were(found.view(tall.shape), leaf, self.event_dims))
+            leaf.copy_(as_were(found, leaf, self.event_dims))
         return x
+
+    def _flat(self, x: Tensor) -> Tensor:
+        """Tall matrices `(count, rows, columns)`."""
+        tall = as_tall(x, self.event_dims)
+        return tall if tall.dim() == 3 else tall.reshape(-1, *tall.shape[-2:])
 
     def tangent(self, q: Tensor, v: Tensor) -> Tensor:
         """The part of `v` along the set at an allowed `q`: `v - q (q^T v + v^T q) / 2`.
@@ -106,7 +111,7 @@ class Orthogonal(Surface, Constraint):
             tensor([[ 0.0000,  0.5000],
                     [-0.5000,  0.0000]])
         """
-        at, way = (as_tall(part, self.event_dims) for part in (q, v))
+        at, way = self._flat(q), self._flat(v)
         return as_were(along(at, way), v, self.event_dims)
 
     def glide(self, q: Tensor, v: Tensor, time: float | Tensor = 1.0) -> tuple[Tensor, Tensor]:
@@ -116,16 +121,22 @@ class Orthogonal(Surface, Constraint):
         for molecular dynamics calculations), which keeps the speed and can be run backwards; of a
         way too long for it, about 1 in any direction, the end is the nearest point.
         """
-        tall = [as_tall(part, self.event_dims) for part in (q, time * v)]
-        at, way = (part.reshape(-1, *part.shape[-2:]) for part in tall)
-        moved, onward = (
-            as_were(part.view(tall[0].shape), q, self.event_dims) for part in glide(at, way)
-        )
-        return moved, onward / time
+        moved, way = glide(self._flat(q), self._flat(time * v))
+        there = as_were(moved, q, self.event_dims)
+        return there, as_were(way, v, self.event_dims) / time
 
     def step(self, q: Tensor, v: Tensor, time: float | Tensor = 1.0) -> Tensor:
         """The allowed value nearest to `q + time v`."""
-        return self.project_(q + time * v)
+        return self.project_(onward(q, v, time))
+
+    def descend_(self, q: Tensor, grad: Tensor, by: float | Tensor, room: Tensor) -> None:
+        """Step down the gradient along the set: to what is nearest to `q - by tangent`."""
+        if isinstance(by, Tensor):
+            return super().descend_(q, grad, by, room)
+        at, slope = self._flat(q), self._flat(grad)
+        rise = symmetric(at, slope)
+        ahead = torch.add(at, slope, alpha=-by)
+        q.copy_(as_were(nearest(ahead.baddbmm_(at, rise, alpha=by)), q, self.event_dims))
 
     def to_free(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """The tangent vector at `at` that stands for `x`; `x` itself without.

@@ -20,6 +20,7 @@ __all__ = [
     "nearest",
     "nearest_by_sweeps",
     "polish",
+    "symmetric",
 ]
 
 # (1 + e)^(-1/2) = 1 - e/2 + 3/8 e^2 - 5/16 e^3 + ...; cut off after an even power it is above 0 for
@@ -38,8 +39,13 @@ def excess(x: Tensor) -> Tensor:
 
 def along(q: Tensor, v: Tensor) -> Tensor:
     """The part of v that leaves the inner products of the columns of q as they are."""
-    inner = q.mT @ v
-    return v - q @ (inner + inner.mT) / 2
+    return torch.baddbmm(v, q, symmetric(q, v), alpha=-1)
+
+
+def symmetric(q: Tensor, v: Tensor) -> Tensor:
+    """`(q^T v + v^T q) / 2`."""
+    inner = torch.bmm(q.mT, v)
+    return torch.add(inner, inner.mT).mul(0.5)
 
 
 def nearest(x: Tensor) -> Tensor:
