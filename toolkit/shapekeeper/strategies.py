@@ -706,13 +706,13 @@ class ConstrainedLangevin(Strategy):
         dq = -grad V dt + sqrt(2 t) dW                             without friction, or
         dq = p dt,  dp = (-grad V - friction p) dt + sqrt(2 friction t) dW
 
-    within the set (B. Leimkuhler, T. Pouchon, T. Vlaar and A. Storkey 2021, Constraint-based
-    regularization of neural networks, section 2). With gradients of the whole loss they come to
+    within the set (B. Leimkuhler, T. Vlaar, T. Pouchon and A. Storkey 2021, Better training using
+    weight-constrained stochastic dynamics). With gradients of the whole loss they come to
     be spread as exp(-V / t) over the surface. Steps are taken along the tangent and end in the set:
     without friction by the scheme of Euler and Maruyama, whose error is of first order in h; with
     friction by kick, half a drift, friction and noise, half a drift (B. Leimkuhler and C. Matthews
-    2016, Efficient molecular dynamics using geodesic integration and solvent-solute splitting,
-    section 3), one gradient a step and an error of second order.
+    2016, Efficient molecular dynamics using geodesic integration and solvent-solute splitting), one
+    gradient a step and an error of second order.
 
     At temperature 0 it is gradient descent along the set: at learning rate h without friction, else
     with momentum `k = exp(-friction h)` at learning rate `h^2 (1 + k) / 2`.

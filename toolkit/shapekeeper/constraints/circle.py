@@ -21,9 +21,9 @@ INSIDE = 1e-3  # share of the width by which a start keeps away from an end
 class Circle(Surface, Entrywise):
     """Numbers from -r to r, each the first coordinate of a point on a circle of radius r.
 
-    B. Leimkuhler, T. Pouchon, T. Vlaar and A. Storkey 2021, Constraint-based regularization of
-    neural networks, section 3: each weight w gets a slack s with `w^2 + s^2 = r^2`. Here the point
-    is its angle a, `w = r sin(a)` and `s = r cos(a)`, which keeps the circle exactly. For
+    B. Leimkuhler, T. Vlaar, T. Pouchon and A. Storkey 2021, Better training using
+    weight-constrained stochastic dynamics: each weight w gets a slack s with `w^2 + s^2 = r^2`.
+    Here the point is its angle a, `w = r sin(a)` and `s = r cos(a)`, which keeps it exactly. For
     `ConstrainedLangevin` the circle is the set; every other strategy sees the range of w, and
     Reparametrization the angle.
 

@@ -15,8 +15,8 @@ def glide(q: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
     """Where free motion leads, and the way that it would go on by.
 
     H. C. Andersen 1983, Rattle: a "velocity" version of the Shake algorithm for molecular dynamics
-    calculations; B. Leimkuhler, T. Pouchon, T. Vlaar and A. Storkey 2021, Constraint-based
-    regularization of neural networks. What holds the new position is normal to the set
+    calculations; B. Leimkuhler, T. Vlaar, T. Pouchon and A. Storkey 2021, Better training
+    using weight-constrained stochastic dynamics. What holds the new position is normal to the set
     at the old one, so that it is `q' = q + way + q n` with a symmetric n. With `a = q^T way`,
     which is skew, and `c = way^T way`, its columns are orthonormal where
 
