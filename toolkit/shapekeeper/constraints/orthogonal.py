@@ -30,7 +30,7 @@ KEEPS = (
 )
 WAY_OUT = (
     "negate one row of the weight before hold(...), or begin with Staged(Stage(0.3, "
-    "Penalty(1.0)), Stage(0.7, Projection())), whose first part can cross."
+    "Penalty(0.1)), Stage(0.7, Projection())), whose first part can cross."
 )
 
 
