@@ -904,4 +904,4 @@ bill.round(3)
 # - J. Cohen (1988), *Statistical Power Analysis for the Behavioral Sciences*, chapter 2: how many
 #   repetitions it takes to see a difference.
 #
-# Next: [08 · Your model](08_your_model.ipynb), any of this on a network of your own.
+# Next: [05 · Manifolds](05_manifolds.ipynb), where what is allowed is curved.

@@ -105,7 +105,7 @@ def _path(ax: Axes, name: str, path: np.ndarray, look: dict[str, Any], labels: L
     ax.plot(*path.T, color=color, linewidth=1.0, alpha=0.7, zorder=2)
     labels.dots += ax.plot(*path.T, "o", color=color, markersize=2.6, zorder=3)
     labels.marks += ax.plot(*path[-1], linestyle="none", markersize=9, zorder=4, **look)
-    labels.add(name, float(path[-1, 0]), float(path[-1, 1]), ax.transData)
+    labels.add(name, float(path[-1, 0]), float(path[-1, 1]), ax.transData, color=color)
 
 
 def _arrow(ax: Axes, name: str, ends: np.ndarray, k: int, labels: Labels) -> None:
@@ -116,4 +116,4 @@ def _arrow(ax: Axes, name: str, ends: np.ndarray, k: int, labels: Labels) -> Non
     # An annotation takes no part in the limits of the axes; an invisible mark does.
     labels.marks += ax.plot(x, y, ",", alpha=0)
     labels.paths.append(ends)
-    labels.add(name, x, y, ax.transData)
+    labels.add(name, x, y, ax.transData, color=color)
