@@ -194,6 +194,10 @@ class Strategy:
         """
         raise NotImplementedError(f"{type(self).__name__} leaves the steps to an optimizer.")
 
+    def recall(self, c: Constraint, x: Tensor, memory: Memory) -> Tensor:
+        """The bound tensor after a memory was loaded, which may know it better than `x`."""
+        return x
+
     def revisit(self, c: Constraint, x: Tensor, memory: Memory) -> Tensor:
         """The bound tensor after somebody else wrote `x` to it; the memory follows."""
         return x
@@ -757,8 +761,9 @@ class ConstrainedLangevin(Strategy):
 
     @property
     def rowwise(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the setting
-        """All that are numbers."""
-        return ("step_size", "temperature", *(("friction",) if self.friction is not None else ()))
+        """All that are numbers, but a temperature of 0: cold drifts are whole, not in halves."""
+        warm = ("temperature",) if self.noisy else ()
+        return ("step_size", *warm, *(("friction",) if self.friction is not None else ()))
 
     @property
     def noisy(self) -> bool:
@@ -799,13 +804,23 @@ class ConstrainedLangevin(Strategy):
             memory["momentum"] = torch.zeros_like(x)
         return surface.drop(q), memory
 
+    def recall(self, c: Constraint, x: Tensor, memory: Memory) -> Tensor:
+        """The value at the position, where there is one of its own."""
+        return _surface(c).drop(memory["position"]) if "position" in memory else x
+
     def revisit(self, c: Constraint, x: Tensor, memory: Memory) -> Tensor:
-        """The value itself; where it has a position of its own, this is found anew."""
+        """The value itself; positions of their own are found anew, and momenta turned along."""
         surface = _surface(c)
-        if "position" not in memory or torch.equal(surface.drop(memory["position"]), x):
-            return x
-        memory["position"] = surface.lift(x)
-        return surface.drop(memory["position"])
+        if "position" in memory and not (same := self.recall(c, x, memory) == x).all():
+            memory["position"] = torch.where(same, memory["position"], surface.lift(x))
+            x = self.recall(c, x, memory)
+        if "momentum" in memory:
+            p = memory["momentum"]
+            along = surface.tangent(memory.get("position", x), p)
+            # Free motion asks for a tangent; what rounding makes of one stays, bit by bit.
+            if (along - p).abs().amax() > 1e3 * torch.finfo(p.dtype).eps * p.abs().amax():
+                memory["momentum"] = along
+        return x
 
     def advance(
         self, c: Constraint | None, leaf: Tensor, grad: Tensor, memory: Memory, noise: Tensor | None

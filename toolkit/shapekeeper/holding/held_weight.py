@@ -193,6 +193,8 @@ class HeldWeight:
         self.device = self.leaf.device
         if free is not None:
             self.leaf.copy_(free)
+        elif self.constraint is not None:
+            self.leaf.copy_(self.hooks.recall(self.constraint, self.leaf[None], self.memory)[0])
         self._put_right()
         self._settle()
 
