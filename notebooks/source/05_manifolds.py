@@ -130,7 +130,7 @@ print("hold, Projection ", held_walk(sk.Projection()))
 # %%
 def step(w, grad, state):
     ### BEGIN SOLUTION
-    grad = grad - (grad @ w) * w
+    grad -= (grad @ w) * w
     ### END SOLUTION
     t = state["t"] = state.get("t", 0) + 1
     state["m"] = 0.9 * state.get("m", 0) + 0.1 * grad
