@@ -102,6 +102,7 @@ def test_the_bias_shrinks_as_a_power_of_the_step(name, damping):
         ("circle, spring", "without", 1),
         ("circle, spring", "with", 2),
         ("frame 2x1", "without", 1),
+        ("frame 2x1", "with", 2),
         ("connections", "without", 1),
     ],
 )
