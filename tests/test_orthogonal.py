@@ -68,6 +68,18 @@ def test_errors_are_at_float_level_after_a_step_of_any_size(distance, find):
     assert (found.T @ found - torch.eye(100)).abs().max() <= 3e-6
 
 
+@pytest.mark.parametrize("distance", [1e-6, 1e-4, 1e-3])
+@pytest.mark.parametrize("shape", [(2, 515, 515), (2, 600, 513)])
+def test_half_of_a_large_symmetric_product_is_as_good_as_the_whole(shape, distance):
+    x = frame(*shape, dtype=torch.float32) + distance * normal(*shape, dtype=torch.float32)
+    x[1] += distance * x[0]
+    found = polar.nearest(x)
+    assert polar.excess(found).abs().max() <= 1e-6
+    if distance == 1e-3:
+        wanted = torch.stack([torch.from_numpy(linalg.polar(one)[0]) for one in x.numpy()])
+        assert (found - wanted).abs().max() <= 1e-6
+
+
 @pytest.mark.parametrize("find", [polar.nearest, polar.nearest_by_sweeps])
 @pytest.mark.parametrize("shape", [(4, 4), (6, 3), (300, 300)])
 def test_where_directions_are_missing_one_is_taken(shape, find):

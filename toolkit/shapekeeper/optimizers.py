@@ -182,7 +182,7 @@ def equalize_second_moment(
     goal = torch.add(fresh, state[name], alpha=decay).mean(axes, keepdim=True)
     # Where one gradient dwarfs a very long event, what rounding leaves must not pass for negative.
     least = fresh.amax(axes, keepdim=True).mul_(8 * torch.finfo(leaf.dtype).eps)
-    wanted = torch.maximum(goal, least).sub(fresh).div_(decay)
+    wanted = torch.sub(torch.maximum(goal, least), fresh, out=fresh).div_(decay)
     if getattr(optimizer, "found_inf", None) is not None:
         # A gradient scaler skips a step with infinite gradients; its state must stay as it was.
         wanted = torch.where(torch.isfinite(wanted), wanted, state[name])

@@ -17,7 +17,7 @@ from .matrices import (
     check_matrices,
     haar_frame,
 )
-from .polar import along, excess, nearest, symmetric
+from .polar import along, excess, inner_sum, nearest
 from .rattle import glide
 from .spectral import Polar, apply
 from .surface import Surface, onward
@@ -115,28 +115,29 @@ class Orthogonal(Surface, Constraint):
         return as_were(along(at, way), v, self.event_dims)
 
     def glide(self, q: Tensor, v: Tensor, time: float | Tensor = 1.0) -> tuple[Tensor, Tensor]:
-        """Position and velocity after free motion, up to the third power of the way.
+        """Position and velocity after free motion, less the third power of the way; no gradient.
 
         One step of Rattle (H. C. Andersen 1983, Rattle: a "velocity" version of the Shake algorithm
         for molecular dynamics calculations), which keeps the speed and can be run backwards; of a
         way too long for it, about 1 in any direction, the end is the nearest point.
         """
-        moved, way = glide(self._flat(q), self._flat(time * v))
+        moved, way = glide(self._flat(q.detach()), self._flat((time * v).detach()))
         there = as_were(moved, q, self.event_dims)
         return there, as_were(way, v, self.event_dims) / time
 
     def step(self, q: Tensor, v: Tensor, time: float | Tensor = 1.0) -> Tensor:
-        """The allowed value nearest to `q + time v`."""
-        return self.project_(onward(q, v, time))
+        """The allowed value nearest to `q + time v`, without gradient."""
+        return self.project_(onward(q.detach(), v.detach(), time))
 
     def descend_(self, q: Tensor, grad: Tensor, by: float | Tensor, room: Tensor) -> None:
         """Step down the gradient along the set: to what is nearest to `q - by tangent`."""
         if isinstance(by, Tensor):
             return super().descend_(q, grad, by, room)
         at, slope = self._flat(q), self._flat(grad)
-        rise = symmetric(at, slope)
-        ahead = torch.add(at, slope, alpha=-by)
-        q.copy_(as_were(nearest(ahead.baddbmm_(at, rise, alpha=by)), q, self.event_dims))
+        ahead = _ahead(at, slope, by)
+        found = nearest(ahead, out=at if at.data_ptr() == q.data_ptr() else None)
+        if found is not at:
+            q.copy_(as_were(found, q, self.event_dims))
 
     def to_free(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """The tangent vector at `at` that stands for `x`; `x` itself without.
@@ -200,6 +201,14 @@ class Orthogonal(Surface, Constraint):
         x = torch.empty(shape, device=device)
         frame = haar_frame(as_tall(x, self.event_dims).shape, generator)
         return self.project_(as_were(frame, x, self.event_dims))
+
+
+def _ahead(q: Tensor, slope: Tensor, by: float) -> Tensor:
+    """`q` minus `by` times the part of the slope along the set."""
+    if q.shape[-2] > q.shape[-1]:
+        return torch.add(q, slope, alpha=-by).baddbmm_(q, inner_sum(q, slope), alpha=by / 2)
+    # As q q^T = 1, half of that sum gives back half of the slope.
+    return torch.add(q, slope, alpha=-by / 2).baddbmm_(q, slope.mT @ q, alpha=by / 2)
 
 
 def _determinants(x: Tensor) -> Tensor:

@@ -16,11 +16,11 @@ __all__ = [
     "asks_numbers",
     "excess",
     "inner_excess",
+    "inner_sum",
     "longest_row",
     "nearest",
     "nearest_by_sweeps",
     "polish",
-    "symmetric",
 ]
 
 # (1 + e)^(-1/2) = 1 - e/2 + 3/8 e^2 - 5/16 e^3 + ...; cut off after an even power it is above 0 for
@@ -29,6 +29,7 @@ SERIES = (1, -1 / 2, 3 / 8, -5 / 16, 35 / 128, -63 / 256, 231 / 1024, -429 / 204
 # K. Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks: singular values
 # from 0 to 1 grow by the first number, and end between 0.68 and 1.13.
 QUINTIC = (3.4445, -4.7750, 2.0315)
+LARGE = 512  # columns from which on symmetry saves more than it costs
 TRIES = 8  # sweeps of the series after which a matrix counts as too far away for it
 
 
@@ -39,16 +40,16 @@ def excess(x: Tensor) -> Tensor:
 
 def along(q: Tensor, v: Tensor) -> Tensor:
     """The part of v that leaves the inner products of the columns of q as they are."""
-    return torch.baddbmm(v, q, symmetric(q, v), alpha=-1)
+    return torch.baddbmm(v, q, inner_sum(q, v), alpha=-0.5)
 
 
-def symmetric(q: Tensor, v: Tensor) -> Tensor:
-    """`(q^T v + v^T q) / 2`."""
+def inner_sum(q: Tensor, v: Tensor) -> Tensor:
+    """`q^T v + v^T q`."""
     inner = torch.bmm(q.mT, v)
-    return torch.add(inner, inner.mT).mul(0.5)
+    return inner + inner.mT
 
 
-def nearest(x: Tensor) -> Tensor:
+def nearest(x: Tensor, out: Tensor | None = None) -> Tensor:
     """The nearest matrices with orthonormal columns, without gradient.
 
     On a CPU the numbers themselves say how many sweeps they need, which costs nothing there. A
@@ -58,11 +59,12 @@ def nearest(x: Tensor) -> Tensor:
     Args:
         x: Tall matrices `(count, rows, columns)`, in float32 or float64. Where one is not finite,
             neither is its answer, and the others' are what they are alone.
+        out: Memory that may become the answer; not that of x.
 
     Returns:
         Matrices of the same shape; `x` itself if nothing is to be done.
     """
-    return _nearest_by_data(x) if asks_numbers(x) else nearest_by_sweeps(x)
+    return _nearest_by_data(x, out) if asks_numbers(x) else nearest_by_sweeps(x)
 
 
 def asks_numbers(x: Tensor) -> bool:
@@ -70,9 +72,8 @@ def asks_numbers(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def _nearest_by_data(x: Tensor) -> Tensor:
-    close, target = x, _target(x)
-    sizes = x.new_full((len(x),), torch.inf)
+def _nearest_by_data(x: Tensor, out: Tensor | None = None) -> Tensor:
+    close, target, sizes = x, _target(x), torch.empty(0)
     for _ in range(TRIES):
         e = inner_excess(close)
         sizes = longest_row(e)
@@ -80,7 +81,7 @@ def _nearest_by_data(x: Tensor) -> Tensor:
         if worst <= target:
             return close
         if _left(1, worst, 1) <= target:
-            return torch.baddbmm(close, close, e, alpha=SERIES[1])
+            return torch.baddbmm(close, close, e, alpha=SERIES[1], out=out)
         if not worst < 1:
             break
         close, left = _improved(close, e, worst, target)
@@ -91,7 +92,7 @@ def _nearest_by_data(x: Tensor) -> Tensor:
 
 def _improved(x: Tensor, e: Tensor, worst: float, target: float) -> tuple[Tensor, float]:
     """The series up to the power that is needed, at most the sixth; what is then left at most."""
-    columns, squared = x.shape[-1], torch.bmm(e, e)
+    columns, squared = x.shape[-1], _product(e, e)
     # No product of k of these has a longer row than the longest, times the largest eigenvalue to
     # the power of k - 1: on short rows a coarse bound on that is good enough.
     if (left := _left(4, worst, worst * sqrt(columns))) <= target:
@@ -119,9 +120,31 @@ def _target(x: Tensor) -> float:
 
 def inner_excess(x: Tensor) -> Tensor:
     """`excess` with less ado: not for gradients."""
-    e = torch.bmm(x.mT, x)
+    e = _product(x.mT, x)
     e.diagonal(dim1=-2, dim2=-1).sub_(1)
     return e
+
+
+def _product(
+    a: Tensor, b: Tensor, into: Tensor | None = None, beta: float = 0.0, alpha: float = 1.0
+) -> Tensor:
+    """`beta into + alpha a b`, written there, where that is known to be symmetric.
+
+    Of a large one the lower half is copied from the upper.
+    """
+    size = a.shape[-2]
+    if size < LARGE:
+        return torch.bmm(a, b) if into is None else into.baddbmm_(a, b, beta=beta, alpha=alpha)
+    into = a.new_empty((len(a), size, size)) if into is None else into
+    width = ceil(size / 4)
+    for here, left, right in zip(into, a, b, strict=True):
+        for start in range(0, size, width):
+            end = min(start + width, size)
+            here[start:end, start:].addmm_(
+                left[start:end], right[:, start:], beta=beta, alpha=alpha
+            )
+            here[end:, start:end].copy_(here[start:end, end:].mT)
+    return into
 
 
 def longest_row(e: Tensor) -> Tensor:
@@ -140,16 +163,16 @@ def _up_to_fourth(x: Tensor, e: Tensor, squared: Tensor) -> Tensor:
     _, one, two, three, four, *_ = SERIES
     high = torch.add(e, squared, alpha=four / three)
     low = e.add_(squared, alpha=two / one)
-    series = low.baddbmm_(squared, high, beta=one, alpha=three)
+    series = _product(squared, high, low, beta=one, alpha=three)
     return torch.baddbmm(x, x, series, out=squared if x.shape == squared.shape else None)
 
 
 def _up_to_sixth(x: Tensor, e: Tensor, squared: Tensor) -> Tensor:
     _, one, two, three, four, five, six, _ = SERIES
-    cubed = torch.bmm(squared, e)
+    cubed = _product(squared, e)
     high = torch.add(e, squared, alpha=five / four).add_(cubed, alpha=six / four)
     low = e.add_(squared, alpha=two / one).add_(cubed, alpha=three / one)
-    series = low.baddbmm_(cubed, high, beta=one, alpha=four)
+    series = _product(cubed, high, low, beta=one, alpha=four)
     return torch.baddbmm(x, x, series, out=cubed if x.shape == cubed.shape else None)
 
 

@@ -36,7 +36,7 @@ def glide(q: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
     a, c = q.mT @ way, way.mT @ way
     a = (a - a.mT).mul_(0.5)  # rounding leaves a trace of the other part
     n, solved = _multiplier(a, c)
-    moved = torch.baddbmm(q + way, q, n)
+    moved = torch.add(q, way).baddbmm_(q, n)
     # Takes off what rounding has left at q, which would add up from step to step.
     moved = torch.baddbmm(moved, moved, inner_excess(moved), alpha=-0.5)
     onward = torch.baddbmm(way, q + moved, n)
@@ -46,15 +46,17 @@ def glide(q: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _multiplier(a: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """The n of `glide`, and for which matrices it was found."""
-    n, before = c.mul(-0.5), longest_row(c) / 2  # the first sweep, from n = 0
+    """The n of `glide`, and for which matrices it was found; uses up the memory of c."""
+    first = c.mul_(-0.5)
+    n, before = first, longest_row(first)  # the first sweep, from n = 0
     # The part of the way that an error here changes is to be as small as rounding.
     target = torch.finfo(a.dtype).eps * before.sqrt().clamp(max=1)
     solved = before <= target
     for _ in range(SWEEPS if asks_numbers(a) else FIXED):
-        product = n @ torch.add(a, n, alpha=0.5)
-        swept = torch.add(c, product).add_(product.mT).mul_(-0.5)
-        sizes = longest_row(swept - n)
+        inner = torch.add(a, n, alpha=0.5)
+        product = torch.bmm(n, inner)
+        swept = torch.add(first, product, alpha=-0.5, out=inner).sub_(product.mT, alpha=0.5)
+        sizes = longest_row(torch.sub(swept, n, out=product))
         n, shrinks = swept, sizes < before
         # What is left after a sweep is to what it did as that is to what the last one did.
         solved = (sizes <= target) | (shrinks & (sizes * sizes <= target * before))
