@@ -409,15 +409,24 @@ def test_motion_adds_up_no_rounding():
     assert (v - ORTHOGONAL.tangent(q, v)).abs().max() <= 1e-6
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, DOUBLE])
 @pytest.mark.parametrize("shape", [(5, 5), (3, 7, 4), (2, 4, 7)])
 @pytest.mark.parametrize("by", [0.1, torch.tensor(0.1)])
-def test_descending_in_place_is_a_step_down_the_tangent(shape, by):
-    q, grad = frame(*shape), normal(*shape, seed=1)
+def test_motion_in_place_is_the_same_motion(shape, by, dtype):
+    q, grad = frame(*shape, dtype=dtype), normal(*shape, seed=1).to(dtype)
+    p, room = tangent(frame(*shape), 0.3).to(dtype), torch.empty_like(q)
+    near = {"rtol": 0, "atol": 16 * torch.finfo(dtype).eps}
     wanted = ORTHOGONAL.step(q, ORTHOGONAL.tangent(q, grad), -by)
-    torch.testing.assert_close(wanted, ORTHOGONAL.project(q - by * ORTHOGONAL.tangent(q, grad)))
     moved = q.clone()
-    ORTHOGONAL.descend_(moved, grad, by, torch.empty_like(grad))
-    torch.testing.assert_close(moved, wanted)
+    ORTHOGONAL.descend_(moved, grad, by, room)
+    torch.testing.assert_close(moved, wanted, **near)
+    kicked = p.clone()
+    ORTHOGONAL.kick_(kicked, q, grad, by, room)
+    torch.testing.assert_close(kicked, p + by * ORTHOGONAL.tangent(q, grad), **near)
+    there, speed = ORTHOGONAL.glide(q, p, by)
+    moved, onward = q.clone(), p.clone()
+    ORTHOGONAL.glide_(moved, onward, by)
+    torch.testing.assert_close((moved, onward), (there, speed), **near)
 
 
 # Samples

@@ -18,7 +18,7 @@ from .matrices import (
     haar_frame,
 )
 from .polar import along, excess, inner_sum, nearest
-from .rattle import glide
+from .rattle import glide_
 from .spectral import Polar, apply
 from .surface import Surface, onward
 
@@ -121,21 +121,38 @@ class Orthogonal(Surface, Constraint):
         for molecular dynamics calculations), which keeps the speed and can be run backwards; of a
         way too long for it, about 1 in any direction, the end is the nearest point.
         """
-        moved, way = glide(self._flat(q.detach()), self._flat((time * v).detach()))
-        there = as_were(moved, q, self.event_dims)
-        return there, as_were(way, v, self.event_dims) / time
+        there, way = self._flat(q.detach()).clone(), self._flat((time * v).detach())
+        glide_(there, way)
+        moved, ahead = (as_were(part, q, self.event_dims) for part in (there, way))
+        return moved, ahead / time
 
     def step(self, q: Tensor, v: Tensor, time: float | Tensor = 1.0) -> Tensor:
         """The allowed value nearest to `q + time v`, without gradient."""
         return self.project_(onward(q.detach(), v.detach(), time))
 
+    def glide_(self, q: Tensor, v: Tensor, time: float | Tensor) -> None:
+        """`glide`, in place."""
+        at, way = self._flat(q), self._flat(v)
+        if not (_same_memory(at, q) and _same_memory(way, v)):
+            return super().glide_(q, v, time)
+        v.mul_(time)
+        glide_(at, way)
+        v.div_(time)
+
+    def kick_(self, p: Tensor, q: Tensor, grad: Tensor, by: float | Tensor, room: Tensor) -> None:
+        """Add `by` times the gradient along the set to velocities `p` at `q`."""
+        if isinstance(by, Tensor) or not _same_memory(self._flat(p), p):
+            return super().kick_(p, q, grad, by, room)
+        velocity = self._flat(p)
+        _add_along(velocity, self._flat(q), self._flat(grad), by, out=velocity)
+
     def descend_(self, q: Tensor, grad: Tensor, by: float | Tensor, room: Tensor) -> None:
         """Step down the gradient along the set: to what is nearest to `q - by tangent`."""
         if isinstance(by, Tensor):
             return super().descend_(q, grad, by, room)
-        at, slope = self._flat(q), self._flat(grad)
-        ahead = _ahead(at, slope, by)
-        found = nearest(ahead, out=at if at.data_ptr() == q.data_ptr() else None)
+        at = self._flat(q)
+        ahead = _add_along(at, at, self._flat(grad), -by, out=torch.empty_like(at))
+        found = nearest(ahead, out=at if _same_memory(at, q) else None)
         if found is not at:
             q.copy_(as_were(found, q, self.event_dims))
 
@@ -203,12 +220,17 @@ class Orthogonal(Surface, Constraint):
         return self.project_(as_were(frame, x, self.event_dims))
 
 
-def _ahead(q: Tensor, slope: Tensor, by: float) -> Tensor:
-    """`q` minus `by` times the part of the slope along the set."""
+def _add_along(p: Tensor, q: Tensor, slope: Tensor, by: float, out: Tensor) -> Tensor:
+    """Write p plus `by` times the part of the slope along the set at q."""
     if q.shape[-2] > q.shape[-1]:
-        return torch.add(q, slope, alpha=-by).baddbmm_(q, inner_sum(q, slope), alpha=by / 2)
-    # As q q^T = 1, half of that sum gives back half of the slope.
-    return torch.add(q, slope, alpha=-by / 2).baddbmm_(q, slope.mT @ q, alpha=by / 2)
+        inner, share = inner_sum(q, slope), by
+    else:  # where q q^T = 1, half of that sum gives back half of the slope
+        inner, share = torch.bmm(slope.mT, q), by / 2
+    return torch.add(p, slope, alpha=share, out=out).baddbmm_(q, inner, alpha=-by / 2)
+
+
+def _same_memory(one: Tensor, other: Tensor) -> bool:
+    return one.data_ptr() == other.data_ptr()
 
 
 def _determinants(x: Tensor) -> Tensor:

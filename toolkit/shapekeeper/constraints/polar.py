@@ -21,6 +21,7 @@ __all__ = [
     "nearest",
     "nearest_by_sweeps",
     "polish",
+    "symmetric_product",
 ]
 
 # (1 + e)^(-1/2) = 1 - e/2 + 3/8 e^2 - 5/16 e^3 + ...; cut off after an even power it is above 0 for
@@ -92,7 +93,7 @@ def _nearest_by_data(x: Tensor, out: Tensor | None = None) -> Tensor:
 
 def _improved(x: Tensor, e: Tensor, worst: float, target: float) -> tuple[Tensor, float]:
     """The series up to the power that is needed, at most the sixth; what is then left at most."""
-    columns, squared = x.shape[-1], _product(e, e)
+    columns, squared = x.shape[-1], symmetric_product(e, e)
     # No product of k of these has a longer row than the longest, times the largest eigenvalue to
     # the power of k - 1: on short rows a coarse bound on that is good enough.
     if (left := _left(4, worst, worst * sqrt(columns))) <= target:
@@ -120,12 +121,12 @@ def _target(x: Tensor) -> float:
 
 def inner_excess(x: Tensor) -> Tensor:
     """`excess` with less ado: not for gradients."""
-    e = _product(x.mT, x)
+    e = symmetric_product(x.mT, x)
     e.diagonal(dim1=-2, dim2=-1).sub_(1)
     return e
 
 
-def _product(
+def symmetric_product(
     a: Tensor, b: Tensor, into: Tensor | None = None, beta: float = 0.0, alpha: float = 1.0
 ) -> Tensor:
     """`beta into + alpha a b`, written there, where that is known to be symmetric.
@@ -163,16 +164,16 @@ def _up_to_fourth(x: Tensor, e: Tensor, squared: Tensor) -> Tensor:
     _, one, two, three, four, *_ = SERIES
     high = torch.add(e, squared, alpha=four / three)
     low = e.add_(squared, alpha=two / one)
-    series = _product(squared, high, low, beta=one, alpha=three)
+    series = symmetric_product(squared, high, low, beta=one, alpha=three)
     return torch.baddbmm(x, x, series, out=squared if x.shape == squared.shape else None)
 
 
 def _up_to_sixth(x: Tensor, e: Tensor, squared: Tensor) -> Tensor:
     _, one, two, three, four, five, six, _ = SERIES
-    cubed = _product(squared, e)
+    cubed = symmetric_product(squared, e)
     high = torch.add(e, squared, alpha=five / four).add_(cubed, alpha=six / four)
     low = e.add_(squared, alpha=two / one).add_(cubed, alpha=three / one)
-    series = _product(cubed, high, low, beta=one, alpha=four)
+    series = symmetric_product(cubed, high, low, beta=one, alpha=four)
     return torch.baddbmm(x, x, series, out=cubed if x.shape == cubed.shape else None)
 
 

@@ -3,46 +3,46 @@
 import torch
 from torch import Tensor
 
-from .polar import along, asks_numbers, inner_excess, longest_row, nearest
+from .polar import along, asks_numbers, inner_excess, longest_row, nearest, symmetric_product
 
-__all__ = ["glide"]
+__all__ = ["glide_"]
 
 SWEEPS = 40  # after which a search counts as failed
 FIXED = 12  # sweeps where nothing may ask how far it is
 
 
-def glide(q: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
-    """Where free motion leads, and the way that it would go on by.
+def glide_(q: Tensor, way: Tensor) -> None:
+    """Move to where free motion leads, and turn the way into the one that it would go on by.
 
     H. C. Andersen 1983, Rattle: a "velocity" version of the Shake algorithm for molecular dynamics
-    calculations; B. Leimkuhler, T. Vlaar, T. Pouchon and A. Storkey 2021, Better training
-    using weight-constrained stochastic dynamics. What holds the new position is normal to the set
-    at the old one, so that it is `q' = q + way + q n` with a symmetric n. With `a = q^T way`,
-    which is skew, and `c = way^T way`, its columns are orthonormal where
+    calculations; B. Leimkuhler, T. Pouchon, T. Vlaar and A. Storkey 2021, Constraint-based
+    regularization of neural networks. What holds the new position is normal to the set at the old
+    one, so that it is `q' = q + way + q n` with a symmetric n. With `a = q^T way`, which is skew,
+    and `c = way^T way`, its columns are orthonormal where
 
         n = -(c + n (n/2 + a) + (n (n/2 + a))^T) / 2
 
     an equation between small matrices. The new way, the part of `q' - q` along the set, is then
     `way + (q + q') n`: it is as long as the old one, and turned round it leads back.
 
-    Args:
-        q: Matrices `(count, rows, columns)` with orthonormal columns.
-        way: Velocity times time, tangent at q.
+    Where the way is too long for that, about 1 in any direction, the end is the point nearest to
+    `q + way`, and the new way the part of the way there along the set.
 
-    Returns:
-        `q'` and `way + (q + q') n`. Where the way is too long for that, about 1 in any direction,
-        the point nearest to `q + way`, and the part of the way there along the set.
+    Args:
+        q: Matrices `(count, rows, columns)` with orthonormal columns, written to.
+        way: Velocity times time, tangent at q, written to.
     """
-    a, c = q.mT @ way, way.mT @ way
-    a = (a - a.mT).mul_(0.5)  # rounding leaves a trace of the other part
-    n, solved = _multiplier(a, c)
+    n, solved = _multiplier(torch.bmm(q.mT, way), symmetric_product(way.mT, way))
+    lost = None if asks_numbers(q) and solved.all() else ~solved
+    rescued = None if lost is None else _straight(q, way, lost)
     moved = torch.add(q, way).baddbmm_(q, n)
     # Takes off what rounding has left at q, which would add up from step to step.
     moved = torch.baddbmm(moved, moved, inner_excess(moved), alpha=-0.5)
-    onward = torch.baddbmm(way, q + moved, n)
-    if asks_numbers(q) and solved.all():
-        return moved, onward
-    return _rescue(q, way, moved, onward, solved)
+    way.baddbmm_(q.add_(moved), n)
+    q.copy_(moved)
+    if lost is not None and rescued is not None:
+        for tensor, found in zip((q, way), rescued, strict=True):
+            tensor.copy_(torch.where(lost[:, None, None], found, tensor))
 
 
 def _multiplier(a: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,14 +66,12 @@ def _multiplier(a: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return n, solved
 
 
-def _rescue(
-    q: Tensor, way: Tensor, moved: Tensor, onward: Tensor, solved: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The point nearest to `q + way`, where the search has found none."""
+def _straight(q: Tensor, way: Tensor, lost: Tensor) -> tuple[Tensor, Tensor]:
+    """The point nearest to `q + way` and the way there along the set; of those that ask for it."""
     if asks_numbers(q):
-        lost = ~solved
-        moved[lost] = there = nearest(q[lost] + way[lost])
-        onward[lost] = along(there, there - q[lost])
-        return moved, onward
-    there, found = nearest(q + way), solved[:, None, None]
-    return torch.where(found, moved, there), torch.where(found, onward, along(there, there - q))
+        there, turned = q.clone(), way.clone()
+        there[lost] = found = nearest(q[lost] + way[lost])
+        turned[lost] = along(found, found - q[lost])
+        return there, turned
+    there = nearest(q + way)
+    return there, along(there, there - q)
