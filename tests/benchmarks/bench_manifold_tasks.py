@@ -133,7 +133,7 @@ def digits() -> list[Trial]:
 def free_ways(make, lrs, decays) -> dict[str, list[Way]]:
     """SGD with momentum, at its end and stopped early; weight decay at two of these rates."""
     rates = [Rates(lr) for lr in lrs]
-    few = lrs[len(lrs) // 2 - 1 :: 2][: len(lrs) // len(decays)]
+    few = lrs[1:3]
     return {
         MOMENTUM: by_sgd(make, rates),
         STOPPED: by_sgd(make, rates, stopped=True),
@@ -142,33 +142,40 @@ def free_ways(make, lrs, decays) -> dict[str, list[Way]]:
 
 
 def shallow() -> dict[str, list[Way]]:
-    """Six settings for each."""
+    """Six settings for each; and what comes out at the learning rate that nobody chose."""
     make, lrs = maker(noisy_digits, hidden=(200,)), (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
     radii = [Circles(0.14, 0.12), Circles(0.175, 0.225), Circles(0.25, 0.4)]
-    few, warm = (0.01, 0.05), (1e-6, 1e-5, 1e-4)
+    few, warm = (0.005, 0.01), (1e-6, 1e-5, 1e-4)
     return {
         **free_ways(make, lrs, (1e-3, 1e-2, 3e-2)),
         "SGD": by_sgd(make, [Rates(10 * lr, 0) for lr in lrs]),
         "SGLD": by_walking(make, [None], (0.1, 0.5), warm, kept=0),
         "circle": by_walking(make, radii, few),
-        "circle, warm": by_walking(make, radii[:2], few[:1], warm),
-        "clipped at the radius": by_optimizer(make, [sk.Projection()], radii, map(Rates, few)),
+        "circle, warm": by_walking(make, radii[:2], few[1:], warm),
+        "clipped at the radius": by_optimizer(
+            make, [sk.Projection()], radii, (Rates(lr) for lr in few)
+        ),
+        f"{MOMENTUM}, the task's own lr": by_sgd(make, [Rates(0.01)]),
+        "circle, the task's own lr": by_walking(make, radii[1:2], [0.01]),
     }
 
 
 def deep() -> dict[str, list[Way]]:
-    """Six settings for each."""
+    """Six settings for each; and what comes out at the learning rate that nobody chose."""
     make, lrs = maker(noisy_digits, hidden=(100, 100)), (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
     middle, both = OrthogonalLayers(output=False), OrthogonalLayers()
-    soft, rates = [sk.Penalty(s) for s in (0.01, 0.1, 1.0)], [Rates(lr) for lr in (0.01, 0.05)]
+    soft, rates = [sk.Penalty(s) for s in (0.01, 0.1, 1.0)], [Rates(lr) for lr in (0.005, 0.01)]
     start = [sk.Unconstrained()]
     return {
         **free_ways(make, lrs, (1e-3, 1e-2, 3e-2)),
-        "orthogonal start only": by_optimizer(make, start, [both], map(Rates, lrs)),
+        "orthogonal start only": by_optimizer(make, start, [both], (Rates(lr) for lr in lrs)),
         "orthogonal middle": by_walking(make, [middle], lrs),
         "orthogonal middle, output": by_walking(make, [both], lrs),
         "penalty, middle": by_optimizer(make, soft, [middle], rates),
         "penalty, middle, output": by_optimizer(make, soft, [both], rates),
+        f"{MOMENTUM}, the task's own lr": by_sgd(make, [Rates(0.01)]),
+        "orthogonal middle, the task's own lr": by_walking(make, [middle], [0.01]),
+        "orthogonal middle, output, the task's own lr": by_walking(make, [both], [0.01]),
     }
 
 
@@ -207,18 +214,18 @@ class Blocks:
 
 def characters() -> list[Trial]:
     """A small transformer, two settings for each."""
-    make = maker(text, size="tiny", width=32, hidden=64, context=32)
+    make = maker(text, size="small", width=32, hidden=64, context=32)
     lrs, radii = (0.03, 0.1), [Circles(0.4, 0.4), Circles(0.8, 0.8)]
     adam = [partial(torch.optim.Adam, lr=lr) for lr in (1e-3, 3e-3)]
     decayed = [Rates(0.1, KEPT, d) for d in (1e-3, 3e-3)]
     grid = {
-        MOMENTUM: by_sgd(make, map(Rates, lrs)),
+        MOMENTUM: by_sgd(make, (Rates(lr) for lr in lrs)),
         "Adam": [Way(f"lr {a.keywords['lr']:g}", make(None, a), FREE) for a in adam],
         "momentum and weight decay": by_sgd(make, decayed),
         "orthogonal blocks": by_walking(make, [Blocks(sk.Orthogonal())], lrs),
         "circle": by_walking(make, radii, (0.1,)),
     }
-    return [Trial("text, tiny", grid, 3000, 5, range(100, 102), by="best")]
+    return [Trial("text, small", grid, 3000, 5, range(100, 102), by="best")]
 
 
 # -- training and judging ------------------------------------------------------------------------
