@@ -505,6 +505,18 @@ def test_projection_on_bounded_matrices_is_that_of_a_convex_solver(shape, bound)
     np.testing.assert_allclose(found, (u * s.clip(max=bound)) @ v, atol=1e-14)
 
 
+@pytest.mark.parametrize("bound", [1e-25, 1e-3, 1.0, 1e5])
+def test_bounded_matrices_of_all_sizes(bound):
+    sizes = bound * torch.tensor([0, 1e-9, 0.1, 1.1, 1.9, 2.5, 1e5, 1e30], dtype=DOUBLE)
+    x = normal(8, 6, 5)
+    x = (x * (sizes / torch.linalg.matrix_norm(x, 2)).view(8, 1, 1)).float()
+    c = sk.SpectralNorm(bound)
+    found = c.project(x)
+    assert c.allows(found).all()
+    assert torch.equal(found[:2], x[:2])
+    torch.testing.assert_close(found.double(), c.project(x.double()), rtol=0, atol=2e-6 * bound)
+
+
 def test_the_chart_of_bounded_matrices_squashes_singular_values():
     x = normal(6, 5, 3)
     c = sk.SpectralNorm(0.7)

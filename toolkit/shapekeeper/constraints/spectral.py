@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .polar import nearest, nearest_by_sweeps
+from .polar import asks_numbers, nearest, nearest_by_sweeps
 
 __all__ = ["Clip", "Polar", "SpectralFunction", "Squash", "apply"]
 
@@ -65,6 +65,27 @@ class Clip(SpectralFunction):
     def values(self, s: Tensor) -> Tensor:
         """The smaller of both."""
         return s.clamp(max=self.bound)
+
+    def of(self, x: Tensor) -> Tensor:
+        """The nearest matrix below the bound; of what is a little above it, in half of the time.
+
+        The eigenvectors of `x^T x` tell what is too long, and it is taken off. Squares lose digits:
+        next to a singular value far above the bound, one at the bound would have too few.
+        """
+        if not asks_numbers(x):
+            return super().of(x)
+        inner = torch.bmm(x.mT, x)
+        lost = ~torch.isfinite(inner).all(-1, keepdim=True).all(-2, keepdim=True)
+        squares, v = torch.linalg.eigh(inner.masked_fill(lost, 0))
+        s = squares.clamp(min=torch.finfo(x.dtype).tiny).sqrt()
+        longest = s.amax(-1).masked_fill(lost[:, 0, 0], torch.inf)
+        if (longest <= self.bound).all():
+            return x
+        excess = (1 - self.bound / s).clamp(min=0)
+        found = torch.baddbmm(x, torch.bmm(x, v) * excess.unsqueeze(-2), v.mT, alpha=-1)
+        if (far := longest > 2 * self.bound).any():
+            found[far] = super().of(x[far])
+        return found
 
     def differences(self, s: Tensor) -> Tensor:
         """1 below the bound, 0 above; at the bound 1, as the derivative from inside."""
