@@ -513,7 +513,8 @@ def test_bounded_matrices_of_all_sizes(bound):
     c = sk.SpectralNorm(bound)
     found = c.project(x)
     assert c.allows(found).all()
-    assert torch.equal(found[:2], x[:2])
+    if bound > 1e-15:  # squares of smaller ones are none
+        assert torch.equal(found[:3], x[:3]), "what is allowed stays as it is"
     torch.testing.assert_close(found.double(), c.project(x.double()), rtol=0, atol=2e-6 * bound)
 
 
