@@ -356,7 +356,7 @@ class TestEveryStep:
         circle = sk.Circle(0.3)
         start = circle.project(draw(1, 20, seed=100, dtype=torch.float32))
         worst = torch.zeros(())
-        for leaf, memory in wandering(circle, start, size, temperature, friction, 10_000 // 5):
+        for leaf, memory in wandering(circle, start, size, temperature, friction, 1000):
             squares = (leaf.square() + circle.slack(memory["position"]).square()) / 0.3**2
             worst = torch.maximum(worst, (squares - 1).abs().max())
             assert leaf.abs().max() <= 0.3
@@ -366,7 +366,7 @@ class TestEveryStep:
         sphere = sk.Sphere(5.0)
         start = sphere.project(draw(1, 4, 30, seed=100, dtype=torch.float32))
         worst = tilt = torch.zeros(())
-        for leaf, memory in wandering(sphere, start, size, temperature, friction, 10_000 // 5):
+        for leaf, memory in wandering(sphere, start, size, temperature, friction, 1000):
             worst = torch.maximum(worst, sphere.violation(leaf).max() / 5)
             if friction:
                 p = memory["momentum"]
@@ -387,6 +387,15 @@ class TestEveryStep:
                 tilt = torch.maximum(tilt, (inner + inner.mT).abs().max() / p.abs().max())
         assert worst <= 3e-6
         assert tilt <= 1e-5
+
+
+@pytest.mark.parametrize("c", [sk.Circle(0.3), sk.Sphere(5.0)], ids=repr)
+def test_ten_thousand_hot_steps(c):
+    start = c.project(draw(1, 20, seed=100, dtype=torch.float32))
+    for leaf, memory in wandering(c, start, 2.0, 1.0, 1.0, 10_000):
+        slack = c.slack(memory["position"]) if isinstance(c, sk.Circle) else 0
+        size = (leaf.square() + slack**2) if isinstance(c, sk.Circle) else leaf.square().sum(-1)
+        assert (size / c.radius**2 - 1).abs().max() <= 1e-6
 
 
 def test_orthogonal_at_every_one_of_five_hundred_steps():
@@ -908,7 +917,68 @@ def test_the_report_says_who_moves_it():
     assert list(held.report().frame["weight decay"]) == ["none", "none"]
 
 
+def replaced(model):
+    for name in ("first", "last"):
+        layer = getattr(model, name)
+        layer.weight = nn.Parameter(layer.weight.detach().clone())
+
+
+def assigned(model):
+    model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True)
+
+
+@pytest.mark.parametrize("renew", [replaced, assigned])
+@walks
+def test_new_parameters_are_moved_as_the_old_ones(walk, renew):
+    """Their gradients are cleared, and each step draws its own noise."""
+    (model, held), (other, its) = begin(walk), begin(walk)
+    optimizer = held.optimizer
+    train(model, held, 2)
+    train(other, its, 2)
+    renew(model)
+    for _ in range(4):
+        optimizer.zero_grad()
+        F.cross_entropy(model(X), Y).backward()
+        optimizer.step()
+    train(other, its, 4)
+    assert same(model, other, atol=1e-13)
+    assert held.state_dict()["step"] == 6
+
+
+@walks
+def test_sparse_gradients_as_dense_ones(walk):
+    ends = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        table = nn.Embedding(8, 6, sparse=sparse, dtype=DOUBLE)
+        held = sk.hold(table, {"weight": sk.Sphere(2.0)}, walk)
+        for _ in range(3):
+            held.optimizer.zero_grad()
+            table(torch.tensor([1, 4, 4])).square()[:, 0].sum().backward()
+            held.optimizer.step()
+        ends.append(table.weight.detach())
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-14)
+
+
+@walks
+def test_what_it_moves_unbound_another_call_may_hold(walk):
+    """Projection acts after whoever takes the step."""
+    model, held = begin(walk, {"first.weight": sk.Circle(0.8)})
+    box = sk.hold(model, {"last.weight": sk.Box(-0.1, 0.1)})
+    train(model, held, 3)
+    assert box.violation() == {"last.weight": 0.0}
+    assert held.violation() == {"first.weight": 0.0}
+    assert (model.last.weight.abs() < 0.1).any()
+
+
 class TestRefused:
+    def test_a_second_walk(self):
+        model, held = begin(COLD)
+        with pytest.raises(sk.HoldError, match="moves all tensors, and another call of hold does"):
+            sk.hold(model, {}, WARM)
+        held.remove()
+        sk.hold(model, {}, WARM)
+
     def test_an_optimizer_given_to_hold(self):
         model = Net()
         with pytest.raises(sk.HoldError, match=r"give no optimizer to hold, and call held.optimi"):

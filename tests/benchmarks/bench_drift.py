@@ -100,19 +100,20 @@ def main() -> None:
             if size in (SIZES[0], SIZES[-1]):
                 line = "-" if size == SIZES[0] else ":"
                 colour = f"C{[*KINDS].index(kind)}"
-                ax.plot(worst_of_blocks(seen), line, color=colour, label=f"{kind}, step {size:g}")
+                ax.plot(*worst_of_blocks(seen), line, color=colour, label=f"{kind}, step {size:g}")
         ax.axhline(held.bound, color="black", linewidth=0.8)
         ax.set(title=name, yscale="log", ylabel="error, relative", ylim=(1e-8, 1e-5))
-    axes[-1].set_xlabel(f"step / {max(1, chosen.steps // 200)}")
+    axes[-1].set_xlabel("step")
     axes[0].legend(fontsize="x-small", ncols=2)
     figure.savefig(chosen.picture, dpi=120)
     print(f"\n{chosen.steps} steps each; picture in {chosen.picture}; misses: {missed or 'none'}")
 
 
-def worst_of_blocks(seen: np.ndarray) -> np.ndarray:
-    """The largest of each of 200 stretches, as far as that goes."""
+def worst_of_blocks(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The last step of each of 200 stretches, and the largest error there."""
     block = max(1, len(seen) // 200)
-    return seen[: len(seen) // block * block].reshape(-1, block).max(1)
+    worst = seen[: len(seen) // block * block].reshape(-1, block).max(1)
+    return block * np.arange(1, len(worst) + 1), worst
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from shapekeeper.optimizers import has_moved
 from shapekeeper.strategies import Projection, Strategy, StrategyError
 
 from .errors import HoldError
-from .held import Held
+from .held import Held, holders
 from .held_output import HeldOutput
 from .held_weight import HeldWeight, Hook
 from .naming import Names
@@ -213,6 +213,11 @@ def _step_problems(names: Names, strategy: Strategy, optimizers: list[Optimizer]
         problems.append(
             f"{strategy.label} takes the steps itself: give no optimizer to hold, and call "
             "held.optimizer.step()."
+        )
+    if any(holder.schedule.hooks.advances for holder in holders(names.model)):
+        problems.append(
+            f"{strategy.label} moves all tensors, and another call of hold does so already: name "
+            "all constraints in one call, or call held.remove() before."
         )
     if names.outputs:
         problems.append(

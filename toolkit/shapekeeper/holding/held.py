@@ -14,7 +14,7 @@ from .report import Report, report
 from .schedule import Schedule
 from .steps import Steps
 
-__all__ = ["Held"]
+__all__ = ["Held", "holders"]
 
 FORMAT = 1
 # Where torch keeps the hooks of a module; a copy's handles are lost, its hooks are not.
@@ -45,7 +45,7 @@ class Held:
 
     def __init__(self, model: nn.Module, schedule: Schedule) -> None:
         self.model, self._schedule = model, schedule
-        ours = [h for h in _holders(model) if h.schedule is schedule]
+        ours = [h for h in holders(model) if h.schedule is schedule]
         self._tensors = [h for h in ours if isinstance(h, HeldWeight)]
         self._weights = [h for h in self._tensors if h.constraint]
         self._outputs = [h for h in ours if isinstance(h, HeldOutput)]
@@ -73,7 +73,7 @@ class Held:
             >>> Held.of(deepcopy(model))
             Held('bias' by Projection, step 0)
         """
-        found = {id(h.schedule): cls(model, h.schedule) for h in _holders(model) if h.constraint}
+        found = {id(h.schedule): cls(model, h.schedule) for h in holders(model) if h.constraint}
         handles = [h for h in found.values() if name is None or name in h.names]
         if len(handles) == 1:
             return handles[0]
@@ -237,7 +237,7 @@ def _holder(hook: Any) -> HeldWeight | HeldOutput | None:
     return hook.holder if isinstance(hook, Hook) else None
 
 
-def _holders(model: nn.Module) -> list[HeldWeight | HeldOutput]:
+def holders(model: nn.Module) -> list[HeldWeight | HeldOutput]:
     """All holders on a model, each once, in the order of its modules."""
     found = {
         id(holder): holder

@@ -304,6 +304,9 @@ class HeldWeight:
         # The one from before is watched on: after torch.func.functional_call it is back.
         self.leaf = parameter
         watch(self)
+        for optimizer in self.schedule.optimizers:
+            if hasattr(optimizer, "follow"):  # one that knows what is held
+                optimizer.follow()
         if self.charted:
             self._take(parameter)
         else:
@@ -337,7 +340,8 @@ class HeldWeight:
         """Take a step of the strategy's own, with its settings of this moment; without gradient."""
         self._follow()
         assert self.leaf.grad is not None
-        leaf, grad = self.leaf.detach()[None], self.leaf.grad[None]
+        grad = self.leaf.grad.to_dense() if self.leaf.grad.is_sparse else self.leaf.grad
+        leaf, grad = self.leaf.detach()[None], grad[None]
         with _in_full(self.leaf):
             hooks.advance(self.constraint, leaf, grad, self.memory, noise)
 

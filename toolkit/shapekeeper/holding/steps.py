@@ -44,6 +44,10 @@ class Steps(Optimizer):
             raise HoldError("All tensors are moved already; call hold anew for another model.")
         super().add_param_group(param_group)
 
+    def follow(self) -> None:
+        """Move the parameters that the tensors have now, which somebody may have replaced."""
+        self.param_groups[0]["params"] = [tensor.leaf for tensor in self._tensors]
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Move every tensor that has a gradient.
