@@ -14,7 +14,7 @@ from scipy import linalg, stats
 from torch import Tensor, nn
 
 import shapekeeper as sk
-from shapekeeper.constraints import polar
+from shapekeeper.constraints import cayley, polar, rattle, spectral
 from shapekeeper.constraints.matrices import haar_frame
 from shapekeeper.constraints.spectral import Clip, Polar, Squash, apply
 
@@ -427,6 +427,47 @@ def test_motion_in_place_is_the_same_motion(shape, by, dtype):
     moved, onward = q.clone(), p.clone()
     ORTHOGONAL.glide_(moved, onward, by)
     torch.testing.assert_close((moved, onward), (there, speed), **near)
+
+
+# Where nothing may ask for numbers, and where products are rounded
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """As on a GPU or in a compiled program: the same products, whatever the numbers."""
+    for module in (polar, rattle, cayley, spectral):
+        monkeypatch.setattr(module, "asks_numbers", lambda x: False)
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 6), (3, 9, 4), (3, 4, 9)])
+@pytest.mark.parametrize("length", [0.0, 1e-4, 0.05, 0.3, 10.0])
+def test_the_same_comes_out_where_nothing_asks_for_numbers(shape, length, request):
+    q, grad = frame(*shape), normal(*shape, seed=1)
+    v = tangent(q, length)
+    v[0] = v[0] / max(1.0, 10 * length)  # the others may need a rescue, this one needs none
+
+    def motions() -> list[Tensor]:
+        moved, speed, fallen = q.clone(), v.clone(), q.clone()
+        ORTHOGONAL.glide_(moved, speed, 1.0)
+        ORTHOGONAL.descend_(fallen, grad, length, torch.empty_like(q))
+        charted = ORTHOGONAL.from_free(v, at=q)
+        bounded = sk.SpectralNorm(0.7).project(q + grad)
+        return [ORTHOGONAL.step(q, v), moved, speed, fallen, charted, bounded]
+
+    wanted = motions()
+    request.getfixturevalue("elsewhere")
+    for found, same in zip(motions(), wanted, strict=True):
+        torch.testing.assert_close(found, same, rtol=1e-7, atol=1e-9 * max(1.0, length))
+    assert ORTHOGONAL.allows(motions()[0]).all()
+
+
+@pytest.mark.parametrize("c", [ORTHOGONAL, sk.SpectralNorm(0.5)], ids=repr)
+def test_autocast_rounds_no_projection(c):
+    x = normal(3, 6, 4, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, free = c.project(x), c.from_free(x)
+    torch.testing.assert_close(found, c.project(x), rtol=0, atol=0)
+    assert c.allows(free).all()
 
 
 # Samples

@@ -8,7 +8,7 @@ from .polar import along, asks_numbers, inner_excess, longest_row, nearest, symm
 __all__ = ["glide_"]
 
 SWEEPS = 40  # after which a search counts as failed
-FIXED = 12  # sweeps where nothing may ask how far it is
+FIXED = 30  # sweeps where nothing may ask how far it is: enough for ways up to 0.3
 
 
 def glide_(q: Tensor, way: Tensor) -> None:

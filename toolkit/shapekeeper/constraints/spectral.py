@@ -12,6 +12,7 @@ With `m = U^T dx V` it is
 where `difference = (f(s_i) - f(s_j)) / (s_i - s_j)` and `sum = (f(s_i) + f(s_j)) / (s_i + s_j)`.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +123,10 @@ def apply(function: SpectralFunction, x: Tensor) -> Tensor:
     flat = x.reshape(-1, *x.shape[-2:])
     if torch.compiler.is_compiling() and isinstance(function, Polar):
         return nearest_by_sweeps(flat).view(x.shape)
-    found = _Spectral.apply(flat, function)
+    # Autocast would round the products, and with them the answer.
+    rounds = torch.is_autocast_enabled(kind := x.device.type)
+    with torch.autocast(kind, enabled=False) if rounds else nullcontext():
+        found = _Spectral.apply(flat, function)
     assert isinstance(found, Tensor)
     return found.view(x.shape)
 
