@@ -31,7 +31,8 @@ from shapekeeper.tasks import Circles, OrthogonalLayers, noisy_digits, spirals, 
 
 KEPT = 0.9  # of the momentum, a step
 FREE = sk.Unconstrained("task")
-MOMENTUM, STOPPED = "SGD with momentum", "SGD with momentum, stopped early"
+MOMENTUM = "SGD with momentum"
+STOPPED, OWN = f"{MOMENTUM}, stopped early", f"{MOMENTUM}, the task's own lr"
 RUN = partial(sk.compare, device="cpu")
 
 
@@ -155,7 +156,7 @@ def shallow() -> dict[str, list[Way]]:
         "clipped at the radius": by_optimizer(
             make, [sk.Projection()], radii, (Rates(lr) for lr in few)
         ),
-        f"{MOMENTUM}, the task's own lr": by_sgd(make, [Rates(0.01)]),
+        OWN: by_sgd(make, [Rates(0.01)]),
         "circle, the task's own lr": by_walking(make, radii[1:2], [0.01]),
     }
 
@@ -173,7 +174,7 @@ def deep() -> dict[str, list[Way]]:
         "orthogonal middle, output": by_walking(make, [both], lrs),
         "penalty, middle": by_optimizer(make, soft, [middle], rates),
         "penalty, middle, output": by_optimizer(make, soft, [both], rates),
-        f"{MOMENTUM}, the task's own lr": by_sgd(make, [Rates(0.01)]),
+        OWN: by_sgd(make, [Rates(0.01)]),
         "orthogonal middle, the task's own lr": by_walking(make, [middle], [0.01]),
         "orthogonal middle, output, the task's own lr": by_walking(make, [both], [0.01]),
     }
@@ -349,7 +350,7 @@ def show_final(trial: Trial, runs: dict[str, pd.DataFrame], chosen: dict[str, Wa
             for label, table in runs.items()
         ),
     )
-    references = [label for label in (MOMENTUM, STOPPED) if label in runs]
+    references = [label for label in (MOMENTUM, STOPPED, OWN) if label in runs]
     pairs = [(reference, column) for reference in references for column in ("test", "loss")]
     markdown(
         ["", *(f"{column} minus {reference}" for reference, column in pairs)],
