@@ -305,8 +305,8 @@ class HeldWeight:
         self.leaf = parameter
         watch(self)
         for optimizer in self.schedule.optimizers:
-            if hasattr(optimizer, "follow"):  # one that knows what is held
-                optimizer.follow()
+            if follow := getattr(optimizer, "follow", None):  # one that knows what is held
+                follow()
         if self.charted:
             self._take(parameter)
         else:
