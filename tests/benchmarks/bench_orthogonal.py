@@ -1,6 +1,6 @@
 """What holding an orthogonal matrix costs in each training step, against the plain step and peers.
 
-Run it: `python tests/benchmarks/bench_orthogonal.py` (five minutes). A step is forward, backward
+Run it: `python tests/benchmarks/bench_orthogonal.py` (three minutes). A step is forward, backward
 and the optimizer on a batch of 128, `nn.Linear(n, n)` without a bias, mean squared error, in CPU
 time of one thread; once for a single weight, once for 32 seeds in one tensor. In every round all
 sides take turns in a new order; a ratio is to the plain step of the same round. Shown are medians
