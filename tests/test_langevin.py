@@ -767,6 +767,22 @@ def test_a_scheduler_changes_the_step():
         return model.last.bias.detach() - before
 
     torch.testing.assert_close(moved(0.5), moved(1.0) / 2, rtol=1e-12, atol=0)
+    assert (moved(0.0) == 0).all()
+
+
+def test_a_schedule_that_begins_and_ends_at_nothing():
+    """Steps of size 0 are steps: the noise of those after them is that of their number."""
+    model, held = begin(WARM_BALL)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(held.optimizer, lambda step: (step == 1) * 1.0)
+    before = copy.deepcopy(model.state_dict())
+    moves = []
+    for _ in range(3):
+        train(model, held, 1)
+        scheduler.step()
+        moves.append(not torch.equal(model.last.bias, before["last.bias"]))
+        before = copy.deepcopy(model.state_dict())
+    assert moves == [False, True, False]
+    assert held.state_dict()["step"] == 3
 
 
 @pytest.mark.parametrize("setting", ["temperature", "friction"])
@@ -993,6 +1009,16 @@ class TestRefused:
             foreign.step()
         assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
         held.optimizer.step()
+
+    def test_a_foreign_optimizer_of_what_nothing_binds(self):
+        """Or it would be moved twice."""
+        model, _ = begin(COLD)
+        foreign = torch.optim.SGD([model.first.bias], lr=0.1)
+        F.cross_entropy(model(X), Y).backward()
+        with pytest.raises(
+            sk.HoldError, match=r"'first.bias': ConstrainedLangevin takes the steps"
+        ):
+            foreign.step()
 
     def test_sets_with_edges(self):
         with pytest.raises(sk.HoldError, match=r"'first.weight': Box has edges"):

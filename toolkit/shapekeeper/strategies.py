@@ -782,7 +782,7 @@ class ConstrainedLangevin(Strategy):
         ]
         return " ".join(["ConstrainedLangevin", *numbers])
 
-    def unfit(self, c: Constraint, optimizer: torch.optim.Optimizer) -> str:
+    def unfit(self, c: Constraint | None, optimizer: torch.optim.Optimizer) -> str:
         """Every optimizer but the one that takes the steps of a strategy."""
         if getattr(optimizer, "strategy", None) == self:
             return ""

@@ -376,10 +376,11 @@ class HeldWeight:
 
     def meet(self, optimizer: Optimizer) -> None:
         """Raise if this optimizer can't move the leaf under this schedule."""
-        if self.constraint is not None:
-            for part in self.schedule.parts:
-                if problem := part.strategy.unfit(self.constraint, optimizer):
-                    raise HoldError(f"{part.strategy.label} can't hold {self.name!r}: {problem}")
+        for strategy in [part.strategy for part in self.schedule.parts]:
+            # One that takes the steps itself takes those of what nothing binds, too.
+            if self.constraint is not None or strategy.advances:
+                if problem := strategy.unfit(self.constraint, optimizer):  # type: ignore[arg-type]
+                    raise HoldError(f"{strategy.label} can't hold {self.name!r}: {problem}")
         if self.fresh and has_moved(optimizer, self.leaf):
             raise HoldError(
                 f"This {type(optimizer).__name__} remembers steps of {self.name!r} from before it "

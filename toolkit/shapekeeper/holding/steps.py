@@ -62,6 +62,8 @@ class Steps(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if self.param_groups[0]["lr"] == 0:
+            return loss  # so schedules begin, and end: nothing moves
         hooks = self._hooks()
         if self._noise.seeds != [self._schedule.seed]:
             self._noise = Noise([self._schedule.seed])  # a state was loaded
