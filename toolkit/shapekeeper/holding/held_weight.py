@@ -353,7 +353,7 @@ class HeldWeight:
             # At rate 0 even a step to infinity is undone.
             self.leaf.copy_(torch.lerp(self.before, self.leaf, rate) if rate else self.before)
             self.before = None
-        if self.constraint is not None:
+        if self.constraint is not None and not self.hooks.advances:
             self._follow()
             leaf = self.leaf.detach()[None]
             with _in_full(self.leaf):

@@ -48,7 +48,6 @@ class Steps(Optimizer):
         """Move the parameters that the tensors have now, which somebody may have replaced."""
         self.param_groups[0]["params"] = [tensor.leaf for tensor in self._tensors]
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Move every tensor that has a gradient.
 
@@ -58,13 +57,13 @@ class Steps(Optimizer):
         Returns:
             What the closure returned.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        if self.param_groups[0]["lr"] == 0:
-            return loss  # so schedules begin, and end: nothing moves
-        hooks = self._hooks()
+        loss = closure() if closure is not None else None
+        if self.param_groups[0]["lr"] != 0:  # as schedules begin, and end: nothing moves
+            with torch.no_grad():  # as a decorator it takes twice as long
+                self._move(self._hooks())
+        return loss
+
+    def _move(self, hooks: Strategy) -> None:
         if self._noise.seeds != [self._schedule.seed]:
             self._noise = Noise([self._schedule.seed])  # a state was loaded
         for tensor in self._tensors:
@@ -74,7 +73,6 @@ class Steps(Optimizer):
             if hooks.noisy:
                 noise = self._noise.at(self._schedule.step, tensor.name, tensor.leaf[None])
             tensor.advance(hooks, noise)
-        return loss
 
     def _hooks(self) -> Strategy:
         """The strategy with the settings of this moment, which a scheduler may have changed."""
