@@ -111,7 +111,7 @@ def test_no_guess_says_so_and_the_result_is_told_all_the_same():
         (
             ["hook", "mask", "late"],
             ["mask", "hook", "late"],
-            "You said hook, mask, late, it is mask, hook, late. "
+            "You said hook → mask → late, it is mask → hook → late. "
             "1 of 3 pairs came out the other way round.",
         ),
         (

@@ -118,7 +118,7 @@ def _told(value: Any) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{name} {_told(one)}" for name, one in value.items())
     if _is_order(value):
-        return ", ".join(value)
+        return " → ".join(value)
     if np.ndim(value) == 2:
         return " → ".join(map(_told, value))
     if np.ndim(value) == 1:

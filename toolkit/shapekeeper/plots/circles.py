@@ -25,6 +25,7 @@ def circle(
     goal: Any = None,
     cloud: Any = None,
     arrows: Mapping[str, tuple[Any, Any]] | None = None,
+    ray: Any = None,
     looks: Mapping[str, dict[str, Any]] | None = None,
 ) -> Axes:
     """A circle about 0 with what moves on it: a dot for each step, a mark at the end.
@@ -37,9 +38,11 @@ def circle(
         ax: Where to draw; None makes a figure.
         radius: Of the circle.
         goal: A point (2,) that the paths are to come near to; a star, and a line to the nearest
-            point of the circle. One that is far away is shown as a direction.
+            point of the circle. One that is far away is shown as a direction; one in the middle
+            has no nearest point.
         cloud: Points (n, 2), pale dots.
         arrows: Name -> (foot, vector), each (2,).
+        ray: A point (2,); a dashed line from the middle through it shows what is straight out.
         looks: Name -> color and mark of a path, such as `look` gives for a strategy.
 
     Returns:
@@ -68,6 +71,8 @@ def circle(
     for k, (name, path) in enumerate(found.items()):
         style = (looks or {}).get(name) or nth_look(ax, k)
         _path(ax, name, path * (1 + LANE * k), style, labels)
+    if ray is not None:
+        _ray(ax, np.asarray(ray, float), labels)
     for k, (name, (foot, vector)) in enumerate((arrows or {}).items()):
         ends = np.asarray(foot, float) + np.outer([0, 1], np.asarray(vector, float))
         _arrow(ax, name, ends, k, labels)
@@ -89,11 +94,17 @@ def _at(angle: Any, radius: float) -> tuple[Any, Any]:
 
 def _goal(ax: Axes, goal: np.ndarray, radius: float, labels: Labels) -> None:
     ink = Ink.of(ax)
-    distance = float(np.linalg.norm(goal)) or 1.0
+    star = {"marker": "*", "color": ink.source, "markersize": 13, "zorder": 5}
+    distance = float(np.linalg.norm(goal))
+    if distance < 1e-9 * radius:
+        labels.marks += ax.plot(*goal, **star)
+        labels.add("goal, as far from all", *goal.tolist(), ax.transData)
+        return
     nearest, far = radius * goal / distance, distance > FAR * radius
     shown = SHOWN * nearest if far else goal
     ax.plot(*zip(nearest, shown, strict=True), ":", color=ink.soft, linewidth=1.2, zorder=1.5)
-    labels.marks += ax.plot(*shown, "*", color=ink.source, markersize=13, zorder=5)
+    labels.paths.append(np.stack([nearest, shown]))
+    labels.marks += ax.plot(*shown, **star)
     where = f"goal ({goal[0]:g}, {goal[1]:g}), farther this way" if far else "goal"
     labels.add(where, float(shown[0]), float(shown[1]), ax.transData)
     labels.marks += ax.plot(*nearest, "o", mfc="none", mec=ink.source, markersize=13, zorder=5)
@@ -106,6 +117,12 @@ def _path(ax: Axes, name: str, path: np.ndarray, look: dict[str, Any], labels: L
     labels.dots += ax.plot(*path.T, "o", color=color, markersize=2.6, zorder=3)
     labels.marks += ax.plot(*path[-1], linestyle="none", markersize=9, zorder=4, **look)
     labels.add(name, float(path[-1, 0]), float(path[-1, 1]), ax.transData, color=color)
+
+
+def _ray(ax: Axes, through: np.ndarray, labels: Labels) -> None:
+    ends = np.outer([0, SHOWN], through)
+    ax.plot(*ends.T, "--", color=Ink.of(ax).soft, linewidth=1.0, zorder=1.5)
+    labels.paths.append(ends)
 
 
 def _arrow(ax: Axes, name: str, ends: np.ndarray, k: int, labels: Labels) -> None:

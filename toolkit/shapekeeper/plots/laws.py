@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from .ink import SMALL, Ink, axes, caption, nth_look, plain, title_axes
-from .labels import EndLabels
+from .labels import EndLabels, Labels
 
 __all__ = ["histogram", "running_mean"]
 
@@ -22,6 +22,7 @@ def histogram(
     limits: tuple[float, float],
     bins: int = 40,
     x: str = "",
+    guesses: Sequence[tuple[float, float]] = (),
 ) -> Axes:
     """How often values fall into each bin, and how often they should.
 
@@ -32,6 +33,7 @@ def histogram(
         limits: Where the bins begin and end.
         bins: How many of them, all of one width.
         x: What the values are, with their unit.
+        guesses: What the reader predicted, as hollow diamonds: places and heights.
 
     Returns:
         The axes. The dark line is the law, averaged over each bin; the band around it is two
@@ -61,10 +63,26 @@ def histogram(
     ax.fill_between(edges, low, high, alpha=0.35, linewidth=0, **line)
     ax.stairs(share / width, edges, color=ink.source, linewidth=1.6, zorder=4, baseline=None)
     ax.set(xlim=limits, ylim=(0, None))
+    diamonds(ax, guesses)
     title_axes(ax, x, "how often, per unit")
     told = f"Gray: {samples.size:,} samples. Line: the law; band: twice the error of counting."
     caption(ax, told.replace(",", "\N{NARROW NO-BREAK SPACE}"))
     return ax
+
+
+def diamonds(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Guesses, hollow, above all else; the axes grow upwards as far as they need."""
+    if not len(points):
+        return
+    ink, labels = Ink.of(ax), Labels(ax)
+    look = {"mfc": "none", "markersize": 11, "zorder": 7, "linestyle": "none"}
+    for wide, color in ((4.5, ink.paper), (2.0, ink.ink)):  # a rim keeps it apart from dark bars
+        x, y = zip(*points, strict=True)
+        labels.marks += ax.plot(x, y, "D", mec=color, mew=wide, **look)
+    low, high = ax.get_ylim()
+    # Half of the mark would stick out.
+    ax.set_ylim(low, max(high, max(y) * 1.08 if ax.get_yscale() == "linear" else 2 * max(y)))
+    labels.add("your guess", *points[-1], ax.transData, clear=9, style="italic")
 
 
 def running_mean(

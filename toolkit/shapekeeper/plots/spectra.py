@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from .ink import axes, caption, nth_look, plain, title_axes
 from .labels import EndLabels, Labels
+from .laws import diamonds
 
 __all__ = ["singular_values"]
 
@@ -19,6 +20,7 @@ def singular_values(
     ax: Axes | None = None,
     *,
     looks: Mapping[str, dict[str, Any]] | None = None,
+    guesses: Sequence[tuple[float, float]] = (),
 ) -> Axes:
     """How much a matrix stretches each direction, the loudest first, on a log axis.
 
@@ -30,6 +32,7 @@ def singular_values(
             the log axis, and a band for their range.
         ax: Where to draw; None makes a figure.
         looks: Name -> color and mark.
+        guesses: What the reader predicted, as hollow diamonds: directions and singular values.
 
     Returns:
         The axes.
@@ -67,6 +70,7 @@ def singular_values(
         labels.marks += ax.plot(rank[-1], mean[-1], linestyle="none", markersize=8, **style)
         labels.add(name, float(rank[-1]), float(mean[-1]), ax.transData)
     ax.minorticks_off()
+    diamonds(ax, guesses)
     title_axes(ax, "direction, the loudest first", "singular value")
     seeds = max(map(len, found.values()))
     cut = any(np.isnan(rows).any() for rows in found.values())
