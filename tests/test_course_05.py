@@ -91,6 +91,28 @@ def gradient_descent(w, grad, state):
     return back(w - 0.05 * grad)
 
 
+def one_moment_slower(w, grad, state):
+    return back(w + adam(grad, state, lr=0.03, square=lambda g: g.square().mean()))
+
+
+def with_momentum(w, grad, state):
+    state["m"] = 0.9 * state.get("m", 0) + grad
+    return back(w - 0.02 * state["m"])
+
+
+def by_the_length(w, grad, state):
+    return back(w - 0.05 * grad / grad.norm())
+
+
+def shorter_gradient(w, grad, state):
+    return plain(w, grad / grad.norm(), state)
+
+
+def ten_times(w, grad, state):
+    # Adam takes a constant factor out entirely.
+    return plain(w, 10 * grad + 0.1 * grad.norm() * grad, state)
+
+
 def off_the_sphere(w, grad, state):
     return w + adam(grad, state)
 
@@ -108,7 +130,12 @@ def only_in_the_plane(w, grad, state):
     [
         (one_moment, "right", "20 goals in 2 to 10 dimensions, off by"),
         (tangent_first, "right", "one second moment"),
-        (gradient_descent, "right", "off by"),
+        (one_moment_slower, "right", "off by"),
+        (gradient_descent, "wrong", "no longer Adam: plain gradient descent arrives as well"),
+        (with_momentum, "wrong", "no longer Adam: plain gradient descent"),
+        (by_the_length, "wrong", "no longer Adam: it remembers nothing"),
+        (shorter_gradient, "wrong", r"Same wrong place. Adam divides.*direction.*\(0\.71, 0\.71\)"),
+        (ten_times, "wrong", "Same wrong place. Adam divides"),
         (plain, "todo", r"as it stands: it rests at \(0\.71, 0\.71\)"),
         (slower, "wrong", r"Same wrong place, reached more slowly: \(0\.71, 0\.71\)"),
         (too_late, "wrong", r"Too late: the scaling has already bent it.*the error is 0\.\d\d"),
@@ -154,7 +181,7 @@ def test_the_step_in_the_notebook_is_not_yet_as_long_as_nobody_changes_it(root):
         (
             lambda Q, P: P - Q @ (P.T @ Q + Q.T @ P),
             "wrong",
-            r"Applied twice it differs from once by \d",
+            r"Did you forget the half\? Applied twice it differs from once by \d",
         ),
         (lambda Q, P: P, "wrong", "That is P itself"),
         (
@@ -162,7 +189,7 @@ def test_the_step_in_the_notebook_is_not_yet_as_long_as_nobody_changes_it(root):
             "wrong",
             "took off more than you must: for 5 × 3",
         ),
-        (lambda Q, P: P - P @ Q.T @ P, "wrong", "Applied twice|skew"),
+        (lambda Q, P: P - P @ Q.T @ P, "wrong", "^Applied twice|skew"),
         (lambda Q, P: P - Q @ P, "wrong", "stopped with an exception"),
         (lambda Q, P: (P - Q @ (P.T @ Q + Q.T @ P) / 2).T, "wrong", "another shape"),
     ],

@@ -79,6 +79,19 @@ def test_a_cloud_has_a_dot_for_each_point_and_arrows_end_where_they_point():
     assert (tuple(arrow.xy), tuple(arrow.get_position())) == ((1, 0.5), (1, 0))
 
 
+def test_a_goal_in_the_middle_has_no_nearest_point():
+    ax = plots.circle(goal=(0, 0), cloud=on_circle(np.linspace(0, 6, 9)))
+    assert not [line for line in ax.lines if line.get_markerfacecolor() == "none"]
+    assert [word for word in written(ax) if word] == ["goal, as far from all"]
+
+
+def test_a_ray_begins_in_the_middle_and_passes_through_its_point():
+    ax = plots.circle(ray=(0.6, 0.8), radius=1.0)
+    (ray,) = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert points_of(ray)[0].tolist() == [0, 0]
+    np.testing.assert_allclose(points_of(ray)[1], 1.7 * np.array([0.6, 0.8]))
+
+
 @pytest.mark.parametrize("path", [[(1, 0, 0)], [], [1.0]])
 def test_what_is_no_path_on_a_circle_is_refused(path):
     with pytest.raises(ValueError, match=r"points \(steps, 2\) for 'p', got shape"):
@@ -169,6 +182,18 @@ def test_the_band_holds_what_counting_alone_does(rng):
     heights = np.array([bar.get_height() for bar in ax.containers[0]])
     assert high - low == pytest.approx(4 * np.sqrt(0.02 * 0.98 / 10_000) / 0.02)
     assert ((heights > low) & (heights < high)).mean() > 0.85
+
+
+def test_guesses_are_seen_even_where_they_are_far_off():
+    ax = plots.histogram([0.2, 0.7], law=np.copy, limits=(0, 1), bins=2, guesses=[(0.25, 9.0)])
+    marks = [line for line in ax.lines if line.get_marker() == "D"]
+    assert all(line.get_zorder() > 4 for line in marks)
+    np.testing.assert_allclose(points_of(marks[-1]), [(0.25, 9.0)])
+    assert ax.get_ylim()[1] > 9
+    assert "your guess" in written(ax)
+    ax = plots.singular_values({"m": np.eye(3)}, guesses=[(2, 50.0)])
+    np.testing.assert_allclose(points_of(ax.lines[-1]), [(2, 50.0)])
+    assert ax.get_ylim()[1] > 50
 
 
 def test_a_histogram_of_nothing_is_refused():

@@ -82,11 +82,40 @@ def resting_place(function) -> str:
         if off > NEAR:
             raise _why_not_there(function, goal, end, off)
         worst = max(worst, off)
+    _still_adam(function)
     return (
         f"20 goals in 2 to 10 dimensions, off by {worst:.0e} at most. The library gives the vector "
         "one second moment, so that Adam's step points where the gradient does; showing Adam only "
         "what may move is the other way, and works for any surface whose tangents you know."
     )
+
+
+def _still_adam(function: Callable) -> None:
+    """Adam's steps are as long for large gradients as for small ones, and it remembers."""
+    start, (one, other) = torch.tensor([1.0, 0.0]).double(), -torch.tensor([[3.0, 4.0], [1.0, 9.0]])
+    first, larger = (
+        _tensor(called(function, start.clone(), size * one.double(), {}), start, "The new weight")
+        for size in (1, 10)
+    )
+    if (first - larger).norm() > 1e-3 * (first - start).norm():
+        raise Wrong(
+            "It arrives, but this is no longer Adam: plain gradient descent arrives as well, as "
+            "the first picture shows. Keep the two memories.",
+            "the same first step for a gradient ten times as large",
+            "another one",
+        )
+    state: dict = {}
+    called(function, start.clone(), one.double(), state)
+    second, fresh = (
+        _tensor(called(function, start.clone(), other.double(), past), start, "The new weight")
+        for past in (state, {})
+    )
+    if (second - fresh).norm() < 1e-6:
+        raise Wrong(
+            "It arrives, but this is no longer Adam: it remembers nothing. Keep the two memories.",
+            "a step that depends on the gradients before",
+            "one that does not",
+        )
 
 
 def _why_not_there(function: Callable, goal: Tensor, end: Tensor, off: float) -> Exception:
@@ -101,6 +130,13 @@ def _why_not_there(function: Callable, goal: Tensor, end: Tensor, off: float) ->
         dimensions = f"in {len(goal)} dimensions, after {STEPS} steps"
         return Wrong(why, f"distance 0 {dimensions}", f"distance {off:.2g}")
     first, second = (_reach(function, simple, start) for start in _two_starts())
+    if abs(first - 0.05) < 1e-6 and abs(second - 0.05) < 1e-6 and not _as_it_stands(function):
+        return Wrong(
+            "Same wrong place. Adam divides by the size of the gradient in any case, so a longer "
+            "or a shorter gradient changes nothing for long: what Adam bends is its direction.",
+            "goal (3, 4): (0.60, 0.80)",
+            told,
+        )
     if abs(first - 0.05) < 1e-6 and abs(second - 0.05) < 1e-6:
         return Unwritten(f"Adam with projection as it stands: it rests at {told}. Change it.")
     if abs(first - second) > 1e-3 * abs(first):
@@ -112,6 +148,22 @@ def _why_not_there(function: Callable, goal: Tensor, end: Tensor, off: float) ->
         )
     slower = "reached more slowly" if first < 0.05 else "reached another way"
     return Wrong(f"Same wrong place, {slower}: {told}.", "goal (3, 4): (0.60, 0.80)", told)
+
+
+def _as_it_stands(function: Callable) -> bool:
+    """Whether a step walks as Adam with projection does."""
+    goal, start = torch.tensor([3.0, 4.0]).double(), torch.tensor([1.0, 0.0]).double()
+    return bool((_walk(function, goal, start, 30) - _walk(_plain, goal, start, 30)).norm() < 1e-6)
+
+
+def _plain(w: Tensor, grad: Tensor, state: dict) -> Tensor:
+    """Adam with projection, as the notebook shows it."""
+    t = state["t"] = state.get("t", 0) + 1
+    state["m"] = 0.9 * state.get("m", 0) + 0.1 * grad
+    state["v"] = 0.999 * state.get("v", 0) + 0.001 * grad**2
+    m, v = state["m"] / (1 - 0.9**t), state["v"] / (1 - 0.999**t)
+    w = w - 0.05 * m / (v.sqrt() + 1e-8)
+    return w / w.norm()
 
 
 def _two_starts() -> tuple[Tensor, Tensor]:
@@ -188,6 +240,9 @@ def _why_not_tangent(function: Callable, Q: Tensor, P: Tensor, found: Tensor) ->
     if torch.allclose(found, P):
         return Wrong("That is P itself. A tiny step along it leaves QᵀQ = I.", wanted,
                      f"QᵀT + TᵀQ up to {bent:.2g}")  # fmt: skip
+    if torch.allclose(found, P - Q @ (Q.T @ P + P.T @ Q)):
+        return Wrong(f"Did you forget the half? Applied twice it differs from once by {twice:.2g}.",
+                     wanted, f"QᵀT + TᵀQ up to {bent:.2g}")  # fmt: skip
     if twice > 1e-9:
         return Wrong(f"Applied twice it differs from once by {twice:.2g}.", wanted,
                      f"QᵀT + TᵀQ up to {bent:.2g}")  # fmt: skip
