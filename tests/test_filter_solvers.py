@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from shapekeeper import ConstraintError
-from shapekeeper.constraints.filters.interior_point import nearest
+from shapekeeper.constraints.filters.interior_point import by_multipliers, nearest
 from shapekeeper.constraints.filters.polyhedron import Polyhedron
 from shapekeeper.constraints.filters.tracking import Tracker
 
@@ -138,6 +138,21 @@ def optimality(p: Polyhedron, z: np.ndarray, a: np.ndarray) -> float:
     if not len(held):
         return np.linalg.norm(z - a) / np.linalg.norm(z)
     return nnls(held.T, z - a)[1] / np.linalg.norm(z)
+
+
+@pytest.mark.parametrize(("name", "gain"), BOTH)
+def test_the_last_resort_of_a_search_finds_the_same(name, gain):
+    p = polyhedron_of(name, gain)
+    rows, limits = p.rows.numpy(), p.limits.numpy()
+    for z in kernels(name, gain, 5, seed=3)[0]:
+        a, size = nearest(z, p), z.norm().item()
+        if p.is_cone and (rows @ a.numpy()).max() > (rows @ -a.numpy()).max():
+            z, a = -z, -a
+        found, held = by_multipliers(z, torch.full_like(z, torch.nan), p)
+        torch.testing.assert_close(found, a, rtol=0, atol=1e-9 * size)
+        held = held[held >= 0].numpy()
+        assert len(held)
+        assert (limits - rows @ a.numpy())[held].max() <= 1e-8 * size
 
 
 @pytest.mark.parametrize(("name", "gain"), BOTH)

@@ -2,12 +2,14 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from scipy.optimize import nnls
 from torch import Tensor
 
 from .polyhedron import Polyhedron
 
-__all__ = ["nearest"]
+__all__ = ["by_multipliers", "nearest"]
 
 BATCH = 256  # points at once: what belongs to them stays in the cache of a processor
 STEPS = 80  # of which about 8 are needed
@@ -292,6 +294,7 @@ def _settle(now: _Iterate, p: Polyhedron) -> tuple[Tensor, Tensor]:
     held = torch.full_like(now.z, -1, dtype=torch.long)
     held[:, : strongest.indices.shape[1]] = strongest.indices.where(strongest.values > 1, -1)
     found, rows = now.a.clone(), torch.full_like(held, -1)
+    sure = torch.zeros_like(held[:, 0], dtype=torch.bool)
     for _ in range(2 * m):
         a, sure, outward, beyond = _touch(now.z, held, p)
         found, rows = torch.where(sure[:, None], a, found), torch.where(sure[:, None], held, rows)
@@ -302,7 +305,41 @@ def _settle(now: _Iterate, p: Polyhedron) -> tuple[Tensor, Tensor]:
         free = held.argmin(-1, keepdim=True)
         join = (held.gather(-1, free) < 0) & ~outward.any(-1, keepdim=True)
         held = held.scatter(-1, free, torch.where(join, worst, held.gather(-1, free)))
+    else:
+        for i in (~sure).nonzero()[:, 0].tolist():
+            found[i], rows[i] = by_multipliers(now.z[i], found[i], p)
     return found, rows
+
+
+def by_multipliers(z: Tensor, found: Tensor, p: Polyhedron) -> tuple[Tensor, Tensor]:
+    """The nearest point where rows join and leave in a circle: seldom, and one by one.
+
+    The multipliers y >= 0 of all rows solve a least squares problem, whose active set method never
+    comes back to a face (C. L. Lawson and R. J. Hanson 1974, Solving least squares problems,
+    chapter 23): of a cone `min |z - P'y|`, of a polytope that of the least distance.
+
+    Args:
+        z: A point outside, on the side of the center, `(m,)`.
+        found: An allowed point `(m,)`, for when this fails too.
+        p: The set.
+
+    Returns:
+        The point, and the rows that hold it, filled up with -1.
+    """
+    rows, beyond = p.rows.numpy(), (p.rows.numpy() @ z.cpu().numpy()) - p.limits.numpy()
+    held = torch.full_like(z, -1, dtype=torch.long)
+    try:
+        if p.is_cone:
+            push, _ = nnls(rows.T, z.cpu().numpy())
+        else:
+            aim = np.append(np.zeros(rows.shape[1]), 1.0)
+            push, _ = nnls(np.vstack([rows.T, beyond]), aim)
+            push = push / (1 - beyond @ push)
+    except RuntimeError:  # too many rows joined and left: the point from before is allowed
+        return found, held
+    pushing = torch.from_numpy(push.nonzero()[0]).to(z.device)
+    held[: len(pushing)] = pushing
+    return z - torch.from_numpy(push @ rows).to(z), held
 
 
 def _listed(holding: Tensor, like: Tensor) -> Tensor:
