@@ -1,13 +1,17 @@
 """Notebook 05: the checks with right answers and the tempting wrong ones."""
 
 import re
+from dataclasses import replace
 
 import nbformat
+import pandas as pd
 import pytest
 import torch
 
-from shapekeeper import course
-from shapekeeper.course import notebook_05, verdicts
+from shapekeeper import course, plots
+from shapekeeper.compare import Comparison
+from shapekeeper.course import climbs, notebook_05, verdicts
+from shapekeeper.strategies import Projection, Unconstrained
 
 KEYS = ["05.1", "05.2", "05.3", "05.4"]
 
@@ -294,6 +298,61 @@ def test_a_misspelled_name_is_asked_about():
 
 def test_the_sets_that_are_shown_are_the_ones_that_are_tried():
     assert list(course.example("05.4")) == list(RIGHT)
+
+
+# How far a loss climbs
+
+
+@pytest.fixture
+def found():
+    """Two strategies, two seeds, three looks at each."""
+    losses = {("SGD", 0): (2, 1, 5), ("SGD", 1): (2, 3, 7), ("held", 0): (3, 2, 2.5)}
+    losses["held", 1] = 4, 3, 3
+    early = {("SGD", 0): 1, ("SGD", 1): 1, ("held", 0): 2, ("held", 1): 0}  # the lowest validation
+    rows = [
+        {"strategy": name, "seed": seed, "step": k, "metric": float(loss), "metric_held": 9.0,
+         "metric:validation": float(k != early[name, seed]), "violation": 1.0, "loss": 0.0,
+         "diverged": False}
+        for (name, seed), values in losses.items()
+        for k, loss in enumerate(values)
+    ]  # fmt: skip
+    strategies = {"SGD": Unconstrained(), "held": Projection()}
+    facts = {"task_name": "t", "metric_name": "loss", "better": "lower", "unit": ""}
+    return Comparison(pd.DataFrame(rows), strategies, [0, 1], steps=2, **facts)
+
+
+def test_a_climb_is_the_end_above_the_lowest_and_stopping_looks_at_other_data(found):
+    table = climbs.climbs(found)
+    assert table["at the end"].to_list() == [5, 7, 2.5, 3]
+    assert table["climbed"].to_list() == [4, 5, 0.5, 0]
+    assert table["stopped early"].to_list() == [1, 3, 2.5, 4]
+    assert climbs.told(table, digits=1)["climbed"].to_list() == ["4.5 ± 0.7", "0.2 ± 0.4"]
+
+
+def test_what_is_saved_is_paired_by_seed_and_told_with_its_interval(found):
+    row = climbs.saved(found, "held", digits=1)
+    # Mean of 3.5 and 5; with two seeds the interval is 12.7 standard errors of .75 wide.
+    assert (row["climbs less by"], row["low"], row["high"]) == (4.2, -5.3, 13.8)
+    assert row["which is"] == "cannot tell"
+    other = climbs.behind(found, "SGD", than="held")
+    assert (other["is higher by"], other["which is"]) == (2.75, "cannot tell")
+
+
+def test_one_seed_has_neither_spread_nor_interval(found):
+    one = replace(found, frame=found.frame[found.frame["seed"] == 0], seeds=[0])
+    assert climbs.told(climbs.climbs(one))["climbed"].to_list() == ["4.000", "0.500"]
+    row = climbs.saved(one, "held")
+    assert (row["climbs less by"], row["low"], row["which is"]) == (3.5, "", "one seed")
+
+
+def test_what_is_not_shown_keeps_its_place_and_the_others_their_looks(found):
+    part = climbs.only(found, ["held"])
+    assert list(part.strategies) == ["SGD", "held"]
+    assert part.frame["metric"].isna().sum() == 6
+    assert found.frame["metric"].notna().all()
+    names = {text.get_text() for text in plots.training(part).texts}
+    assert "held" in names
+    assert "SGD" not in names
 
 
 # The two sheets

@@ -4,7 +4,8 @@
 # So far, what was allowed was flat: zeros, ranges, silent bands. Now it is curved, and the weights
 # move along it. Then we let them shiver. Plan about fifty minutes as far as "Is it the right
 # cloud?", which is a good place to rest, and two hours for everything. "A little text" and "The
-# other sheet" can be left out. The longest cell trains for TODO on two cores.
+# other sheet" can be left out. The longest cell trains for less than half a minute on two cores,
+# all of them together for two minutes.
 
 # %%
 from dataclasses import replace
@@ -24,7 +25,7 @@ from torch import nn
 import shapekeeper as sk
 from shapekeeper import course, plots
 from shapekeeper.compare import Run
-from shapekeeper.course.climbs import accuracies, climbs, only, saved, told
+from shapekeeper.course.climbs import accuracies, behind, climbs, only, saved, told
 
 budget = course.budget()
 torch.set_num_threads(1)  # all networks here are small: a second thread would only get in the way
@@ -101,22 +102,23 @@ for name, path in (("SGD", sgd), ("Adam", adam)):
 # - **SGLD**: the same shaking without any surface.
 
 # %% [markdown]
-# ## Why it rests there
+# ## Why it goes there
 #
-# **E1.** Look closer at where Adam came to rest: what does the loss want there, and what does Adam
-# make of it?
+# **E1.** Look closer at where Adam ended: what does the loss want there, and what does Adam make of
+# it?
 
 # %%
 w = adam[-1]
 (memory,) = its_memory.state.values()
 downhill, bent = goal - w, -memory["exp_avg"] / memory["exp_avg_sq"].sqrt()
-ways = {"where the loss goes down": downhill, "what Adam makes of it": bent}
+ways = {"downhill": downhill, "Adam's step": bent}
 arrows = {name: (w, 0.5 * v / v.norm()) for name, v in ways.items()}
 ax = plots.circle({"Adam's end": w[None]}, goal=goal, arrows=arrows, ray=w)
+_ = ax.set(xlim=(0, 1.6), ylim=(0, 1.6))
 
 # %% [markdown]
-# *Two arrows of one length. The dark one points to the goal. The other one lies on the dashed line,
-# which goes from the middle straight out: going back to the circle undoes it.*
+# *Two arrows, drawn at one length. The dark one points to the goal. The other one all but lies on
+# the dashed line, which goes from the middle straight out: going back to the circle undoes it.*
 #
 # Adam divides each coordinate by a size of its own. After a while, both coordinates of the step are
 # about equal, whatever the gradient says. **An optimizer that rescales coordinates changes what
@@ -272,6 +274,7 @@ def wander(start, constraint, strategy, height, steps):
     """Where walkers on a surface are after each step; `height` is their landscape."""
     point = nn.ParameterDict({"q": start})
     held = sk.hold(point, {"q": constraint}, strategy)
+    torch.manual_seed(0)  # the same pushes whenever the cell runs
     for _ in range(steps):
         held.optimizer.zero_grad()
         height(point["q"]).sum().backward()
@@ -634,7 +637,8 @@ for ax, found, title in zip(row, (wide, deep), ("wide", "deep"), strict=True):
 told(climbs(wide)).join(accuracies(wide, digits()))
 
 # %%
-told(climbs(deep)).join(accuracies(deep, deeper()))
+cut = climbs(deep).assign(cut=deep.final()["metric_held"])
+told(cut).join(accuracies(deep, deeper()))
 
 # %%
 asked = {"wide": (wide, [*mild, "SGD + decay"])}
@@ -647,9 +651,9 @@ course.reveal("05.D", orders)
 # Is it the surface, or where it begins? Compare "orthogonal" with "SGD from there", in "climbed".
 # Then read what speaks against us. On the wide network: how far is weight decay from the circles?
 # On the deep one: all three penalties keep the climb down, and the strongest, 0.1, is the strongest
-# rival. Its matrices are not quite orthogonal, and cutting them to the nearest orthogonal ones
-# costs it nothing: its arrow is flat. And look at "stopped early" again: a constraint takes the
-# place of a good moment to stop.
+# rival. Its matrices are not quite orthogonal, but compare "at the end" with "cut", its loss once
+# they are moved to the nearest orthogonal ones: the cut costs it nothing. And look at "stopped
+# early" again: a constraint takes the place of a good moment to stop.
 
 # %% [markdown]
 # ## A little text
@@ -667,26 +671,31 @@ narrow = {r: tiny(constraints=sk.tasks.Circles(r)) for r in (0.13, 0.19, 0.25)}
 tried = {r: sk.compare(task, {"circle": cold}, **size) for r, task in narrow.items()}
 ended = {r: found.final()["metric:validation"].mean() for r, found in tried.items()}
 radius = min(ended, key=ended.get)
-print({r: round(bits, 2) for r, bits in ended.items()}, "bits on validation text: take", radius)
+print({r: round(float(bits), 2) for r, bits in ended.items()}, "bits on validation text:", radius)
 
 # %%
 inside = [name for name in narrow[radius].constraints if name.startswith("blocks")]
 straight = tiny(constraints={name: sk.Orthogonal() for name in inside})
-pair = {"SGD": sk.Unconstrained(), "warm circle": warm}
-written = sk.compare(narrow[radius], pair, **size).beside({"circle": tried[radius]})
-written = written.beside({"orthogonal": sk.compare(straight, [cold], **size)})
+decayed = replace(straight, optimizer=by_loss(straight, 1e-3).optimizer)
+written = sk.compare(straight, {"SGD": sk.Unconstrained(start="task")}, **size)
+more = {"SGD + decay": sk.compare(decayed, [sk.Unconstrained(start="task")], **size)}
+more |= {"circle": tried[radius], "warm circle": sk.compare(narrow[radius], [warm], **size)}
+written = written.beside(more | {"orthogonal": sk.compare(straight, [cold], **size)})
 
 # %%
 letters = narrow[radius].data_for(0).test[1].flatten().bincount().double()
 share = letters[letters > 0] / letters.sum()
-print(f"guessing by frequency alone: {-(share * share.log2()).sum():.1f} bits a character")
+frequency = -(share * share.log2()).sum()
+print(f"guessing by frequency alone: {frequency:.1f} bits a character")
 ax = plots.training(written, y="metric")
+_ = ax.axhline(frequency, color="gray", linestyle=":")
 
 # %%
 told(climbs(written), digits=2)
 
 # %% [markdown]
-# *Bits a character on text that nobody learned from. One seed in a quick run, five in a full one.*
+# *Bits a character on text that nobody learned from; dotted: guessing by frequency alone, which is
+# hard to beat after so little text. One seed in a quick run, five in a full one.*
 #
 # Here the two kinds of surface part. In "climbed": what do the circles do, in this seed, and what
 # the orthogonal matrices? A likely reason for the second: the table of characters and the last
@@ -786,7 +795,7 @@ course.check("05.4", answer)
 # ## The answer
 #
 # **What if the weights may only move on a curved surface, and shiver while they do?** Held, they
-# cannot grow and overfit less, about as if stopped in time; shivering turns each weight into a
+# cannot grow and overfit less, at best as if stopped in time; shivering turns each weight into a
 # crowd with density exp(−V/τ); whether it helps beyond the surface we cannot tell.
 #
 # That is what we believe. Do the runs say so? For each seed: how far one climbed, minus how far the
@@ -804,11 +813,22 @@ pd.DataFrame(rows).set_index(["on", "who", "than"])
 
 # %% [markdown]
 # *Positive: "who" climbs less than "than". "Cannot tell": the interval holds zero.* Read it in
-# three steps. The surface against SGD: the circles, the orthogonal matrices. Its softer rivals,
-# which hold nothing: decay, the penalty, SGD from the orthogonal start. And the last two rows: the
-# warm circle against the cold one, which is what the shivering alone adds. How good the best moment
-# of training is, stood in the columns "stopped early". On the text there was one seed, so it is not
-# here.
+# three steps. The surface against SGD: the circles, the orthogonal matrices. (On the spirals, look
+# at the cold circle and the warm one apart.) Its softer rivals, which hold nothing: decay, the
+# penalty, SGD from the orthogonal start. And the last two rows: the warm circle against the cold
+# one, which is what the shivering alone adds. The text had too few seeds to be here.
+#
+# And "as if stopped in time"? The held ones at the end, against SGD stopped early in the same seed:
+
+# %%
+held = [("spirals", "circle"), ("spirals", "warm circle"), ("wide digits", "circle")]
+held += [("deep digits", "orthogonal")]
+rows = [{"on": on, **behind(settings[on], who)} for on, who in held]
+pd.DataFrame(rows).set_index("on")
+
+# %% [markdown]
+# *Positive: the held one is worse than SGD would be, had it stopped.* Is there a row in which the
+# surface comes out ahead, beyond doubt?
 
 # %% [markdown]
 # ### What it costs

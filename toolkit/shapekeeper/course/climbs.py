@@ -10,7 +10,7 @@ from scipy import stats
 from shapekeeper.compare import Comparison
 from shapekeeper.tasks import Task
 
-__all__ = ["accuracies", "climbs", "only", "saved", "told"]
+__all__ = ["accuracies", "behind", "climbs", "only", "saved", "told"]
 
 
 def climbs(found: Comparison) -> pd.DataFrame:
@@ -109,18 +109,18 @@ def only(found: Comparison, names: Sequence[str]) -> Comparison:
     return replace(found, frame=frame)
 
 
-def saved(found: Comparison, name: str, than: str = "SGD", digits: int = 3) -> dict[str, object]:
+def saved(found: Comparison, name: str, than: str = "SGD", digits: int = 2) -> dict[str, object]:
     """How much less a strategy climbed than another in the same seed.
 
     Args:
-        found: A comparison whose metric is the loss, of at least two seeds.
+        found: A comparison whose metric is the loss.
         name: The strategy.
         than: The other.
         digits: Decimals.
 
     Returns:
         Mean over the seeds, its 95 % interval (Student's t) and what that says: `less`, `more` or
-        `cannot tell`.
+        `cannot tell`; one seed has no interval.
 
     Example:
         >>> import shapekeeper as sk
@@ -130,10 +130,46 @@ def saved(found: Comparison, name: str, than: str = "SGD", digits: int = 3) -> d
         >>> list(saved(sk.compare(task, pair, seeds=2, steps=2), "another"))
         ['who', 'than', 'climbs less by', 'low', 'high', 'which is']
     """
-    climbed = climbs(found)["climbed"].unstack(0)
+    climbed = climbs(found)["climbed"]
     pairs = climbed[than] - climbed[name]
-    low, high = stats.ttest_1samp(pairs, 0).confidence_interval()
-    said = "less" if low > 0 else "more" if high < 0 else "cannot tell"
-    rounded = (round(float(number), digits) for number in (pairs.mean(), low, high))
-    numbers = dict(zip(("climbs less by", "low", "high"), rounded, strict=True))
-    return {"who": name, "than": than, **numbers, "which is": said}
+    names = {"who": name, "than": than}
+    return names | _interval("climbs less by", pairs, digits, ("less", "more"))
+
+
+def behind(found: Comparison, name: str, than: str = "SGD", digits: int = 2) -> dict[str, object]:
+    """How much higher a strategy ends than another one, stopped early, would be in the same seed.
+
+    Args:
+        found: A comparison whose metric is the loss.
+        name: The strategy, at the end.
+        than: The other, stopped early.
+        digits: Decimals.
+
+    Returns:
+        As `saved`, with `higher`, `lower` or `cannot tell`.
+
+    Example:
+        >>> import shapekeeper as sk
+        >>> task = sk.tasks.spirals()
+        >>> task = replace(task, metric=task.loss, better="lower", metric_name="loss")
+        >>> found = sk.compare(task, {"SGD": sk.Unconstrained()}, seeds=1, steps=2)
+        >>> behind(found, "SGD")["which is"]
+        'one seed'
+    """
+    table = climbs(found)
+    pairs = table["at the end"][name] - table["stopped early"][than]
+    names = {"who, at the end": name, "than, stopped early": than}
+    return names | _interval("is higher by", pairs, digits, ("higher", "lower"))
+
+
+def _interval(
+    what: str, pairs: pd.Series, digits: int, words: tuple[str, str]
+) -> dict[str, object]:
+    """Mean, 95 % interval and verdict, of the numbers as they are shown."""
+    if len(pairs) < 2:
+        mean = round(float(pairs.mean()), digits)
+        return {what: mean, "low": "", "high": "", "which is": "one seed"}
+    bounds = stats.ttest_1samp(pairs, 0).confidence_interval()
+    mean, low, high = (round(float(number), digits) for number in (pairs.mean(), *bounds))
+    said = words[0] if low > 0 else words[1] if high < 0 else "cannot tell"
+    return {what: mean, "low": low, "high": high, "which is": said}
