@@ -8,7 +8,7 @@ from scipy import stats
 from torch import Tensor
 
 import shapekeeper as sk
-from shapekeeper.constraints import Surface
+from shapekeeper.constraints import Flat, Surface
 
 MASK = torch.tensor([[1, 0, 1, 1], [0, 1, 1, 0], [1, 1, 1, 1]])
 SURFACES = [
@@ -54,7 +54,7 @@ def length(v: Tensor) -> Tensor:
 class TestMotion:
     @pytest.fixture
     def surface(self, c) -> Surface:
-        return Surface() if c is None else c.surface
+        return Flat() if c is None else c.surface
 
     @pytest.fixture
     def q(self, c, surface, shape) -> Tensor:
@@ -137,8 +137,14 @@ class TestMotion:
         surface.kick_(p, q.clone(), grad, by, room)
         torch.testing.assert_close(p, v + by * slope)
         down = q.clone()
-        surface.descend_(down, grad, by, room)
+        surface.descend_(down, grad, by, value := torch.empty_like(q))
         torch.testing.assert_close(down, surface.step(q, slope, -by))
+        torch.testing.assert_close(value, surface.drop(down))
+        shaken, noise = q.clone(), normal(shape, seed=6)
+        surface.shiver_(shaken, grad, 0.1 * by, noise, 0.1 * by, value)
+        torch.testing.assert_close(value, surface.drop(shaken))
+        push = 0.1 * by * surface.tangent(q, noise) - 0.1 * by * slope
+        torch.testing.assert_close(shaken, surface.step(q, push))
         moved, way = q.clone(), v.clone()
         surface.glide_(moved, way, by)
         for found, wanted in zip((moved, way), surface.glide(q, v, by), strict=True):
@@ -146,7 +152,9 @@ class TestMotion:
 
     def test_tidy_changes_no_value(self, surface, q):
         far = surface.glide(q, torch.full_like(q, 40.0), 1.0)[0] if surface.lift(q) is not q else q
-        torch.testing.assert_close(surface.drop(surface.tidy(far)), surface.drop(far))
+        tidied = far.clone()
+        surface.tidy_(tidied)
+        torch.testing.assert_close(surface.drop(tidied), surface.drop(far))
 
 
 @pytest.mark.parametrize("c", EDGES, ids=str)
@@ -156,7 +164,12 @@ def test_sets_with_edges_have_no_surface(c):
 
 def test_angles_do_not_grow():
     circle, far = sk.Circle(0.5), torch.tensor([0.3 + 200 * pi, -0.3 - 200 * pi, 3.0])
-    torch.testing.assert_close(circle.tidy(far), torch.tensor([0.3, -0.3, 3.0]), rtol=0, atol=1e-4)
+    circle.tidy_(far)
+    torch.testing.assert_close(far, torch.tensor([0.3, -0.3, 3.0]), rtol=0, atol=1e-4)
+    lost = torch.tensor([torch.nan, 200 * pi])
+    circle.tidy_(lost)  # a run that has left the finite numbers leaves the others alone
+    assert lost[0].isnan()
+    assert abs(lost[1]) < 1e-4
 
 
 def test_the_slack_completes_the_circle():
@@ -194,3 +207,16 @@ def test_samples_of_a_circle_follow_the_arcsine_law():
     x = sk.Circle(2.0).sample((20_000,), torch.Generator().manual_seed(0))
     law = stats.arcsine(loc=-2, scale=4)
     assert stats.kstest(x.numpy(), law.cdf).pvalue > 0.01
+
+
+def test_a_long_row_of_circles_turns_as_a_short_one():
+    circle, count = sk.Circle(0.5), 2**18 + 7
+    draw = torch.Generator().manual_seed(0)
+    q, grad = torch.randn(2, count, generator=draw).double().unbind()
+    long, x = q.clone(), torch.empty_like(q)
+    circle.descend_(long, grad, 0.1, x)
+    for part in (slice(0, 1000), slice(2**17 - 500, 2**17 + 500), slice(count - 1000, count)):
+        short, value = q[part].clone(), torch.empty(1000, dtype=torch.float64)
+        circle.descend_(short, grad[part], 0.1, value)
+        torch.testing.assert_close(long[part], short, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(x[part], value, rtol=1e-12, atol=1e-12)

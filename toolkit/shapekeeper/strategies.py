@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from shapekeeper.constraints import Constraint, Surface, onward
+from shapekeeper.constraints import Constraint, Flat, Surface, onward
 from shapekeeper.optimizers import (
     asks_again,
     equalize_second_moment,
@@ -42,7 +42,7 @@ __all__ = [
 STRONGEST = 1e4  # times the strength that it began with is as far as a penalty grows
 STRETCH = 50  # steps after which an augmented Lagrangian looks back
 BLOCK = 2**16  # numbers that are moved at once
-EVERYWHERE = Surface()  # what nothing binds
+EVERYWHERE = Flat()  # where nothing binds
 
 Memory: TypeAlias = dict[str, Tensor]
 # A number, or a list of numbers: one strategy for each. Hooks only ever see the number.
@@ -826,21 +826,15 @@ class ConstrainedLangevin(Strategy):
         self, c: Constraint | None, leaf: Tensor, grad: Tensor, memory: Memory, noise: Tensor | None
     ) -> Tensor:
         """One step along the set, by one gradient."""
-        surface = _surface(c)
-        q = memory.get("position", leaf)
-        if self.friction is None:
-            self._walk(surface, q, leaf, grad, memory, noise)
-        else:
-            self._drift(surface, q, leaf, grad, memory, noise)
-        if noise is not None and (tidied := surface.tidy(q)) is not q:
-            q.copy_(tidied)
-        return surface.drop(q, out=leaf)
+        move = self._walk if self.friction is None else self._drift
+        move(_surface(c), memory.get("position", leaf), leaf, grad, memory, noise)
+        return leaf
 
     def _walk(
         self,
         surface: Surface,
         q: Tensor,
-        room: Tensor,
+        leaf: Tensor,
         grad: Tensor,
         memory: Memory,
         noise: Tensor | None,
@@ -848,17 +842,16 @@ class ConstrainedLangevin(Strategy):
         """Euler and Maruyama: a step along the tangent, back to the set."""
         h = _along(self.setting("step_size", memory), q)
         if noise is None:
-            surface.descend_(q, grad, h, room)
+            surface.descend_(q, grad, h, leaf)
             return
         temperature = _along(self.setting("temperature", memory), q)
-        push = onward(-h * surface.pull(q, grad), noise, (2 * temperature * h) ** 0.5)
-        q.copy_(surface.step(q, surface.tangent(q, push)))
+        surface.shiver_(q, grad, h, noise, (2 * temperature * h) ** 0.5, leaf)
 
     def _drift(
         self,
         surface: Surface,
         q: Tensor,
-        room: Tensor,
+        leaf: Tensor,
         grad: Tensor,
         memory: Memory,
         noise: Tensor | None,
@@ -866,17 +859,19 @@ class ConstrainedLangevin(Strategy):
         """Kick, half a drift, friction and noise, half a drift."""
         h, p = _along(self.setting("step_size", memory), q), memory["momentum"]
         kept = _exp(-_along(self.setting("friction", memory), q) * h)
-        surface.kick_(p, q, grad, -h, room)
+        surface.kick_(p, q, grad, -h, room=leaf)
         if noise is None:
             # Friction alone leaves the direction: both halves are one way.
             surface.glide_(q, p, h * (1 + kept) / 2)
             p.mul_(kept)
-            return
-        surface.glide_(q, p, h / 2)
-        temperature = _along(self.setting("temperature", memory), q)
-        spread = ((1 - kept**2) * temperature) ** 0.5
-        onward(p.mul_(kept), surface.tangent(q, noise), spread, out=p)
-        surface.glide_(q, p, h / 2)
+        else:
+            surface.glide_(q, p, h / 2)
+            temperature = _along(self.setting("temperature", memory), q)
+            spread = ((1 - kept**2) * temperature) ** 0.5
+            onward(p.mul_(kept), surface.tangent(q, noise), spread, out=p)
+            surface.glide_(q, p, h / 2)
+            surface.tidy_(q)
+        surface.drop(q, out=leaf)
 
 
 @dataclass(frozen=True)

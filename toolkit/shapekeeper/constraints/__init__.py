@@ -9,7 +9,7 @@ from .intersection import Intersection
 from .orthogonal import Orthogonal
 from .spectral_norm import SpectralNorm
 from .sphere import Sphere
-from .surface import Surface, onward
+from .surface import Flat, Surface, onward
 
 __all__ = [
     "Box",
@@ -18,6 +18,7 @@ __all__ = [
     "Constraint",
     "ConstraintError",
     "FilterShape",
+    "Flat",
     "Intersection",
     "NonNegative",
     "Orthogonal",

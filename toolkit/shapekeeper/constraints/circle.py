@@ -14,6 +14,8 @@ from .surface import Surface, Time, onward
 
 __all__ = ["Circle"]
 
+PART = 2**17  # numbers
+MANY = 50.0  # radians that cost a float32 two of its seven digits
 INSIDE = 1e-3  # share of the width by which a start keeps away from an end
 
 
@@ -96,9 +98,12 @@ class Circle(Surface, Entrywise):
         """An exact rotation; the velocity, along the circle, stays what it is."""
         return onward(q, v, time / self.radius), v
 
-    def tidy(self, q: Tensor) -> Tensor:
-        """The angle between -pi and pi: one that grows loses digits."""
-        return q - (q / (2 * pi)).round_().mul_(2 * pi)
+    def tidy_(self, q: Tensor) -> None:
+        """Take whole turns off: an angle that grows loses digits."""
+        # On a CPU a look costs less than the four passes; a GPU would have to be waited for.
+        if q.device.type == "cpu" and max(map(abs, map(float, q.aminmax()))) <= MANY:
+            return
+        q.sub_((q / (2 * pi)).round_().mul_(2 * pi))
 
     def kick_(self, p: Tensor, q: Tensor, grad: Tensor, by: Time, room: Tensor) -> None:
         """Add `by` times the gradient along the circle to `p`."""
@@ -108,9 +113,27 @@ class Circle(Surface, Entrywise):
         else:
             p.addcmul_(brake, grad, value=by)
 
-    def descend_(self, q: Tensor, grad: Tensor, by: Time, room: Tensor) -> None:
+    def descend_(self, q: Tensor, grad: Tensor, by: Time, x: Tensor) -> None:
         """Turn down the gradient: an angle is moved as a velocity is."""
-        self.kick_(q, q, grad, -by / self.radius, room)
+        # In parts that stay in a processor's cache: a seventh less time.
+        whole = isinstance(by, Tensor) or q.numel() < 2 * PART or q.device.type != "cpu"
+        if whole or not (q.is_contiguous() and grad.is_contiguous() and x.is_contiguous()):
+            parts = [(q, grad, x)]
+        else:
+            split = (t.view(-1).split(PART) for t in (q, grad, x))
+            parts = list(zip(*split, strict=True))
+        for q, grad, x in parts:
+            self.kick_(q, q, grad, -by / self.radius, room=x)
+            self.drop(q, out=x)
+
+    def shiver_(
+        self, q: Tensor, grad: Tensor, by: Time, noise: Tensor, spread: Time, x: Tensor
+    ) -> None:
+        """Turn down the gradient, and by the noise."""
+        self.kick_(q, q, grad, -by / self.radius, room=x)
+        self.glide_(q, noise, spread)
+        self.tidy_(q)
+        self.drop(q, out=x)
 
     def glide_(self, q: Tensor, v: Tensor, time: Time) -> None:
         """Turn."""

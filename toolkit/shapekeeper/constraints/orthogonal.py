@@ -146,15 +146,16 @@ class Orthogonal(Surface, Constraint):
         velocity = self._flat(p)
         _add_along(velocity, self._flat(q), self._flat(grad), by, out=velocity)
 
-    def descend_(self, q: Tensor, grad: Tensor, by: float | Tensor, room: Tensor) -> None:
+    def descend_(self, q: Tensor, grad: Tensor, by: float | Tensor, x: Tensor) -> None:
         """Step down the gradient along the set: to what is nearest to `q - by tangent`."""
         if isinstance(by, Tensor):
-            return super().descend_(q, grad, by, room)
+            return super().descend_(q, grad, by, x)
         at = self._flat(q)
         ahead = _add_along(at, at, self._flat(grad), -by, out=torch.empty_like(at))
         found = nearest(ahead, out=at if _same_memory(at, q) else None)
         if found is not at:
             q.copy_(as_were(found, q, self.event_dims))
+        self.drop(q, out=x)
 
     def to_free(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """The tangent vector at `at` that stands for `x`; `x` itself without.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["Cut", "Surface", "onward"]
+__all__ = ["Cut", "Flat", "Surface", "onward"]
 
 Time = float | Tensor  # a tensor of shape (runs, 1, ...) where the runs differ
 
@@ -53,17 +53,26 @@ class Surface:
         """Where the point `q + time v`, `v` along the set, comes back to the set."""
         return self.glide(q, v, time)[0]
 
-    def tidy(self, q: Tensor) -> Tensor:
-        """The same position in other numbers, where some are better than others."""
-        return q
+    def tidy_(self, q: Tensor) -> None:
+        """Write the same position in other numbers, where some are better than others."""
 
     def kick_(self, p: Tensor, q: Tensor, grad: Tensor, by: Time, room: Tensor) -> None:
         """Add `by` times the gradient along the set to velocities `p` at `q`."""
         onward(p, self.tangent(q, self.pull(q, grad)), by, out=p)
 
-    def descend_(self, q: Tensor, grad: Tensor, by: Time, room: Tensor) -> None:
-        """Step down the gradient along the set for a time `by`."""
+    def descend_(self, q: Tensor, grad: Tensor, by: Time, x: Tensor) -> None:
+        """Step down the gradient along the set for a time `by`; the value goes to `x`."""
         q.copy_(self.step(q, self.tangent(q, self.pull(q, grad)), -by))
+        self.drop(q, out=x)
+
+    def shiver_(
+        self, q: Tensor, grad: Tensor, by: Time, noise: Tensor, spread: Time, x: Tensor
+    ) -> None:
+        """`descend_` with noise along the set of that spread."""
+        push = onward(-by * self.pull(q, grad), noise, spread)
+        q.copy_(self.step(q, self.tangent(q, push)))
+        self.tidy_(q)
+        self.drop(q, out=x)
 
     def glide_(self, q: Tensor, v: Tensor, time: Time) -> None:
         """`glide`, in place."""
@@ -78,6 +87,25 @@ def onward(q: Tensor, v: Tensor, time: Time, out: Tensor | None = None) -> Tenso
     if isinstance(time, Tensor):
         return torch.addcmul(q, v, time, out=out)
     return torch.add(q, v, alpha=time, out=out)
+
+
+class Flat(Surface):
+    """All of space, in one pass for each move."""
+
+    def descend_(self, q: Tensor, grad: Tensor, by: Time, x: Tensor) -> None:
+        """Ordinary gradient descent."""
+        self.drop(onward(q, grad, -by, out=q), out=x)
+
+    def shiver_(
+        self, q: Tensor, grad: Tensor, by: Time, noise: Tensor, spread: Time, x: Tensor
+    ) -> None:
+        """Ordinary gradient descent, and noise."""
+        onward(q, grad, -by, out=q)
+        self.drop(onward(q, noise, spread, out=q), out=x)
+
+    def glide_(self, q: Tensor, v: Tensor, time: Time) -> None:
+        """Straight on."""
+        onward(q, v, time, out=q)
 
 
 class Cut(Surface):
@@ -113,6 +141,6 @@ class Cut(Surface):
         """A way that begins along the planes stays in them."""
         return self.inner.glide(q, v, time)
 
-    def tidy(self, q: Tensor) -> Tensor:
+    def tidy_(self, q: Tensor) -> None:
         """As the inner surface has it."""
-        return self.inner.tidy(q)
+        self.inner.tidy_(q)

@@ -345,23 +345,27 @@ class HeldWeight:
         with _in_full(self.leaf):
             hooks.advance(self.constraint, leaf, grad, self.memory, noise)
 
-    @torch.no_grad()
     def after_step(self, group: dict[str, Any]) -> None:
         """The optimizer has moved the leaf: rate, repair."""
+        if not self.hooks.advances:
+            with torch.no_grad():
+                self._repair(float(group["lr"]))
+        self.depth = 0
+        self._settle()
+
+    def _repair(self, lr: float) -> None:
         if self.before is not None:
             rate = self.schedule.rate
             # At rate 0 even a step to infinity is undone.
             self.leaf.copy_(torch.lerp(self.before, self.leaf, rate) if rate else self.before)
             self.before = None
-        if self.constraint is not None and not self.hooks.advances:
+        if self.constraint is not None:
             self._follow()
             leaf = self.leaf.detach()[None]
             with _in_full(self.leaf):
-                repaired = self.hooks.repair(self.constraint, leaf, self.memory, float(group["lr"]))
+                repaired = self.hooks.repair(self.constraint, leaf, self.memory, lr)
             if repaired is not leaf:
                 self.leaf.copy_(repaired[0])
-        self.depth = 0
-        self._settle()
 
     def count(self) -> bool:
         """Count the step that the leaf has taken; whether another stage begins.
