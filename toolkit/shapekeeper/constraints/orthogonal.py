@@ -100,6 +100,8 @@ class Orthogonal(Surface, Constraint):
 
     def _flat(self, x: Tensor) -> Tensor:
         """Tall matrices `(count, rows, columns)`."""
+        if x.dim() == 3 and self.event_dims == 2 and x.shape[1] >= x.shape[2]:
+            return x  # as most are; asked several times a step
         tall = as_tall(x, self.event_dims)
         return tall if tall.dim() == 3 else tall.reshape(-1, *tall.shape[-2:])
 

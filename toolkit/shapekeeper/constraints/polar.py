@@ -128,10 +128,8 @@ def _target(x: Tensor) -> float:
 
 def inner_excess(x: Tensor) -> Tensor:
     """`excess` with less ado: not for gradients."""
-    if x.shape[-1] < SMALL and asks_numbers(
-        x
-    ):  # where calls cost more than numbers, one call instead of three
-        return torch.baddbmm(_identity(x.shape[-1], x.dtype, x.device), x.mT, x, beta=-1)
+    if x.shape[-1] < SMALL and asks_numbers(x):
+        return torch.bmm(x.mT, x).sub_(_identity(x.shape[-1], x.dtype, x.device))
     e = symmetric_product(x.mT, x)
     e.diagonal(dim1=-2, dim2=-1).sub_(1)
     return e

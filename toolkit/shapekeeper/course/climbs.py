@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -162,9 +163,7 @@ def behind(found: Comparison, name: str, than: str = "SGD", digits: int = 2) -> 
     return names | _interval("is higher by", pairs, digits, ("higher", "lower"))
 
 
-def _interval(
-    what: str, pairs: pd.Series, digits: int, words: tuple[str, str]
-) -> dict[str, object]:
+def _interval(what: str, pairs: Any, digits: int, words: tuple[str, str]) -> dict[str, object]:
     """Mean, 95 % interval and verdict, of the numbers as they are shown."""
     if len(pairs) < 2:
         mean = round(float(pairs.mean()), digits)

@@ -338,7 +338,8 @@ class HeldWeight:
 
     def advance(self, hooks: Strategy, noise: Tensor | None) -> None:
         """Take a step of the strategy's own, with its settings of this moment; without gradient."""
-        self._follow()
+        if self.memory:
+            self._follow()
         assert self.leaf.grad is not None
         grad = self.leaf.grad.to_dense() if self.leaf.grad.is_sparse else self.leaf.grad
         leaf, grad = self.leaf.detach()[None], grad[None]

@@ -97,8 +97,8 @@ def _goal(ax: Axes, goal: np.ndarray, radius: float, labels: Labels) -> None:
     star = {"marker": "*", "color": ink.source, "markersize": 13, "zorder": 5}
     distance = float(np.linalg.norm(goal))
     if distance < 1e-9 * radius:
-        labels.marks += ax.plot(*goal, **star)
-        labels.add("goal, as far from all", *goal.tolist(), ax.transData)
+        labels.marks += ax.plot(goal[0], goal[1], **star)
+        labels.add("goal, as far from all", float(goal[0]), float(goal[1]), ax.transData)
         return
     nearest, far = radius * goal / distance, distance > FAR * radius
     shown = SHOWN * nearest if far else goal
