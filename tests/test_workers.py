@@ -72,6 +72,15 @@ def test_the_work_is_done_elsewhere_and_a_callback_hears_of_each_part(tmp_path):
     assert sum(len(labels) for _, labels in heard) == len(found.strategies) == 6
 
 
+def test_a_folder_is_where_it_is_asked_for_wherever_the_workers_began(tmp_path, monkeypatch):
+    settings = {"seeds": 2, "steps": 5, "n_jobs": 2}
+    sk.compare(task(), STRATEGIES[2:], **settings)  # they stay, and go on in the folder of now
+    monkeypatch.chdir(tmp_path)
+    sk.compare(task(), STRATEGIES[2:], checkpoint="kept", **settings)
+    parts = list((tmp_path / "kept").glob("*.safetensors"))
+    assert len(parts) == 2
+
+
 def test_what_is_refused_is_refused_before_a_worker_is_asked():
     with pytest.raises(sk.TaskError, match=r"did you mean 'first.weight'"):
         sk.compare(

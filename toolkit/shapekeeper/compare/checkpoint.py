@@ -59,7 +59,8 @@ class Checkpoint:
     def __init__(
         self, folder: str | Path, task: Task, seeds: list[int], steps: int, groups: list[list[int]]
     ) -> None:
-        self.folder = Path(folder)
+        # A worker may have been started in another folder, and another comparison.
+        self.folder = Path(folder).absolute()
         wanted = {"format": FORMAT, "task": _described(task, seeds[0]), "seeds": seeds}
         wanted = json.loads(json.dumps({**wanted, "steps": steps}))
         # Parts know to which comparison they belong: a file may have come from another folder.

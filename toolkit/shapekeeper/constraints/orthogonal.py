@@ -24,6 +24,7 @@ from .surface import Surface, onward
 
 __all__ = ["Orthogonal"]
 
+FULL = (torch.float32, torch.float64)
 KEEPS = (
     "and Reparametrization, ConstrainedLangevin and the small steps of Projection never change "
     "it: where the best matrix has"
@@ -100,7 +101,7 @@ class Orthogonal(Surface, Constraint):
 
     def _flat(self, x: Tensor) -> Tensor:
         """Tall matrices `(count, rows, columns)`."""
-        if x.dim() == 3 and self.event_dims == 2 and x.shape[1] >= x.shape[2]:
+        if self.event_dims == 2 and x.dim() == 3 and x.shape[1] >= x.shape[2] and x.dtype in FULL:
             return x  # as most are; asked several times a step
         tall = as_tall(x, self.event_dims)
         return tall if tall.dim() == 3 else tall.reshape(-1, *tall.shape[-2:])
