@@ -61,7 +61,7 @@ class Program:
     def losses(
         self, weights: Named, buffers: Named, x: Tensor, y: Tensor, treat: Treat
     ) -> tuple[Tensor, Named, Named]:
-        """Loss of each run on its own batch, with the price that the task puts on its tensors.
+        """Loss of each run on its own batch, with the prices that the task puts on its tensors.
 
         Args:
             weights: Parameters `(runs, *shape)`.
@@ -80,6 +80,8 @@ class Program:
             loss = self.task.loss(prediction, y)
             if self.task.regularizer is not None:
                 loss = loss + self.task.regularizer(tensors)
+            if self.task.supervision is not None:
+                loss = loss + self.task.supervision(raw, y)
             return loss, raw, passed
 
         self._treat = treat

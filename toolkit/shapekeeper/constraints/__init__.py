@@ -10,8 +10,10 @@ from .orthogonal import Orthogonal
 from .spectral_norm import SpectralNorm
 from .sphere import Sphere
 from .surface import Flat, Surface, onward
+from .words import Automaton, Grammar
 
 __all__ = [
+    "Automaton",
     "Box",
     "Circle",
     "Connections",
@@ -19,6 +21,7 @@ __all__ = [
     "ConstraintError",
     "FilterShape",
     "Flat",
+    "Grammar",
     "Intersection",
     "NonNegative",
     "Orthogonal",

@@ -31,6 +31,7 @@ class Constraint(ABC):
         scale: The violation that counts as 1 where several constraints are compared.
         separable: Whether the set is a product of intervals, one per entry. Then a step along the
             coordinates followed by the projection rests at the right point under any optimizer.
+        graded: Whether `residual` has a derivative, so that a multiplier can price it.
 
     Example:
         >>> from shapekeeper import Box
@@ -44,6 +45,7 @@ class Constraint(ABC):
     unit: ClassVar[str] = ""
     scale: ClassVar[float] = 1.0
     separable: ClassVar[bool] = False
+    graded: ClassVar[bool] = True
     kinds: ClassVar[dict[str, type["Constraint"]]] = {}
 
     def __init_subclass__(cls, *, final: bool = True, **options: Any) -> None:

@@ -3,13 +3,14 @@
 - From a region graph to a network, dense or with the open blocks alone: `compile_network`,
   `RegionNetwork`, `Plan`.
 - Layers for networks of one's own: `MaskedLinear`, `SincConv1d`
-  (its kernels are `SincKernels`, and `widest_sinc` is a fixed one).
+  (its kernels are `SincKernels`, and `widest_sinc` is a fixed one), `StraightThrough`.
 """
 
 from shapekeeper.networks.masked_linear import MaskedLinear
 from shapekeeper.networks.network import RegionNetwork, compile_network
 from shapekeeper.networks.plan import Plan
 from shapekeeper.networks.sinc_conv import SincConv1d, SincKernels, widest_sinc
+from shapekeeper.networks.straight_through import StraightThrough
 
 __all__ = [
     "MaskedLinear",
@@ -17,6 +18,7 @@ __all__ = [
     "RegionNetwork",
     "SincConv1d",
     "SincKernels",
+    "StraightThrough",
     "compile_network",
     "widest_sinc",
 ]

@@ -184,6 +184,10 @@ class Task:
         regularizer: A price that belongs to the task, whatever the strategy: the tensors of one run
             by name, as the network sees them -> scalar, added to the loss of each training batch
             and to no test score; must run under `torch.vmap`.
+        supervision: A price on what bound layers give, before any strategy treats it: the raw
+            values of one run by name, and the targets -> scalar, added to the loss of each training
+            batch and to no test score, e.g. the cross-entropy of a layer that is taught what to
+            say; must run under `torch.vmap`.
 
     Attributes:
         code: The Python that makes the task after `import shapekeeper as sk`, if it is one of
@@ -213,6 +217,7 @@ class Task:
     better: Literal["higher", "lower"] = "higher"
     metric_name: str = "accuracy"
     regularizer: Callable[[dict[str, Tensor]], Tensor] | None = None
+    supervision: Callable[[dict[str, Tensor], Tensor], Tensor] | None = None
     code: str = field(default="", init=False)
 
     def __post_init__(self):
@@ -222,8 +227,11 @@ class Task:
             for name in ("model", "loss", "metric", "optimizer")
             if not callable(getattr(self, name))
         ]
-        if not (self.regularizer is None or callable(self.regularizer)):
-            problems.append(f"regularizer must be a function, got {self.regularizer!r}.")
+        problems += [
+            f"{name} must be a function, got {price!r}."
+            for name in ("regularizer", "supervision")
+            if not ((price := getattr(self, name)) is None or callable(price))
+        ]
         if not (isinstance(self.data, Data) or callable(self.data)):
             problems.append(f"data must be Data or a function of the seed, got {self.data!r}.")
         if self.batch_size < 1:
