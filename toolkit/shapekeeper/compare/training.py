@@ -356,7 +356,7 @@ class Training:
 
     def step_buffers(self) -> Named:
         """Buffers for this step; a frozen layer writes to copies, which are dropped."""
-        if self.hooks.rate:
+        if self.hooks.rate * self.stage.rate:
             return self.buffers
         layers = tuple(f"{layer}." for layer in self.program.on_outputs)
         return {k: v.clone() if k.startswith(layers) else v for k, v in self.buffers.items()}
