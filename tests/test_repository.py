@@ -122,7 +122,7 @@ def test_the_two_lines_of_readme_hold_zeros(readme):
 
 
 def test_the_walk_of_readme_stays_on_the_surface(readme):
-    *_, code = fenced(readme, "python")
+    *_, code, _ = fenced(readme, "python")
     assert len(code.splitlines()) == 2
     model = torch.nn.Sequential(OrderedDict(hidden=torch.nn.Linear(6, 4)))
     names = {"sk": sk, "model": model}
@@ -137,7 +137,7 @@ def test_the_walk_of_readme_stays_on_the_surface(readme):
 
 
 def test_the_filter_of_readme_stays_one(readme):
-    *_, code, _ = fenced(readme, "python")
+    *_, code, _, _ = fenced(readme, "python")
     assert len(code.splitlines()) == 2
     model = torch.nn.Sequential(OrderedDict(conv1=torch.nn.Conv1d(2, 3, 31)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -148,6 +148,23 @@ def test_the_filter_of_readme_stays_one(readme):
         model(torch.ones(2, 2, 40)).square().sum().backward()
         optimizer.step()
         assert names["held"].violation()["conv1.weight"] <= 0.02
+
+
+def test_the_layer_of_readme_speaks_the_grammar(readme):
+    *_, code = fenced(readme, "python")
+    assert len(code.splitlines()) == 2
+    layers = OrderedDict(encoder=torch.nn.Sequential(torch.nn.Linear(4, 35)))
+    layers["encoder"].append(torch.nn.Unflatten(1, (5, 7)))
+    model = torch.nn.Sequential(layers)
+    names = {"sk": sk, "model": model, "optimizer": torch.optim.Adam(model.parameters())}
+    exec(code, names)
+    assert f"# {names['words'].count} words" in code
+    wanted = re.compile("(the|a) (dog|cat) (sees|hears) (the|a) (dog|cat)")
+    for _ in range(5):
+        said = model(1e3 * torch.randn(50, 4))
+        said[:, :, 0].sum().backward()
+        names["optimizer"].step()
+        assert all(wanted.fullmatch(" ".join(word)) for word in names["words"].decode(said))
 
 
 # Pins
