@@ -153,8 +153,8 @@ def test_the_filter_of_readme_stays_one(readme):
 def test_the_layer_of_readme_speaks_the_grammar(readme):
     *_, code = fenced(readme, "python")
     assert len(code.splitlines()) == 2
-    layers = OrderedDict(encoder=torch.nn.Sequential(torch.nn.Linear(4, 35)))
-    layers["encoder"].append(torch.nn.Unflatten(1, (5, 7)))
+    layers = OrderedDict(encoder=torch.nn.Sequential(torch.nn.Linear(4, 30)))
+    layers["encoder"].append(torch.nn.Unflatten(1, (5, 6)))
     model = torch.nn.Sequential(layers)
     names = {"sk": sk, "model": model, "optimizer": torch.optim.Adam(model.parameters())}
     exec(code, names)
@@ -220,8 +220,11 @@ def test_binder_installs_the_heavy_layer_before_it_copies_the_repository(dockerf
     )
 
 
-def test_binder_pins_what_the_lab_needs_and_no_more(root, project):
-    needed = project["dependencies"] + project["optional-dependencies"]["lab"]
+def test_binder_pins_what_the_course_needs_and_no_more(root, project):
+    extras = project["optional-dependencies"]
+    needed = sum(
+        (extras[name] for name in ("lab", "grammar", "evolution")), project["dependencies"]
+    )
     pinned = pins(root / "binder" / "requirements.txt")
     assert set(pinned) == {canonical(Requirement(r).name) for r in needed}
     tested = pins(root / "constraints.txt")

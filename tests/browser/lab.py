@@ -67,7 +67,7 @@ def missing() -> str:
     """What the browser tests lack here and how to get it; empty if nothing."""
     lacking = [name for name in PACKAGES if find_spec(name) is None]
     if lacking:
-        return f"no {', '.join(lacking)} here; pip install -e '.[lab,test,grammar,evolution]' brings them"
+        return f"no {', '.join(lacking)} here; pip install -e '.[lab,test]' brings them"
     if chromium() is None:
         return (
             "no Chromium found; on Debian: apt-get install chromium; "
