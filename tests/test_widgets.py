@@ -614,10 +614,10 @@ def test_the_names_tests_hold_on_to_are_in_the_module():
 
 
 def in_node(expression):
-    """The value of an expression over the functions of region_map.js."""
+    """The value of an expression over the geometry of the map."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
-    text = (FOLDER / "region_map.js").read_text(encoding="utf-8")
+    text = drawing_widget.source("curves.js", "region_map.js")
     program = f"{text}\nconsole.log(JSON.stringify({expression}));"
     done = subprocess.run(
         ["node", "--input-type=module"], input=program, capture_output=True, text=True, check=True

@@ -10,7 +10,7 @@ class DrawingView extends FrameView {
   constructor(model, el, talk, parts) {
     super(model, el, talk, parts);
     this.ui = { active: null, gesture: null, open: false, dismissed: null };
-    this.fresh = []; // what brings the panel up to date
+    this.fresh = []; // what brings the box that is being built up to date
   }
 
   get code() {
@@ -176,15 +176,15 @@ class DrawingView extends FrameView {
     });
   }
 
-  /** Builds the panel when its subject changes, else brings it up to date: fields keep focus. */
-  fillPanel(subject, build) {
+  /** Builds a box when its subject changes, else brings it up to date: fields keep focus. */
+  fillPanel(subject, build, box = this.frame.panel) {
     const signature = JSON.stringify(subject);
-    if (signature !== this.signature) {
-      this.signature = signature;
-      this.fresh = [];
-      this.frame.panel.replaceChildren(...build().filter(Boolean));
+    if (signature !== box.signature) {
+      box.signature = signature;
+      box.fresh = this.fresh = [];
+      box.replaceChildren(...build().filter(Boolean));
     }
-    for (const update of this.fresh) update();
+    for (const update of box.fresh) update();
   }
 
   field(name) {
@@ -331,3 +331,52 @@ const head = (title, ...buttons) =>
   h("div", { class: "sk-row" }, h("h4", {}, title), h("span", { class: "sk-room" }), buttons);
 const removeButton = () =>
   button("delete", { icon: "trash", title: "Remove (Delete)", kind: "sk-bare" });
+
+function checkBox(view, { name, label, read, take }) {
+  const input = h("input", { type: "checkbox", "data-field": name });
+  view.frame.on(input, "change", () => take(input.checked));
+  view.fresh.push(() => {
+    const value = read();
+    input.checked = value === true;
+    input.indeterminate = value === null;
+    input.disabled = view.dead;
+  });
+  return h("label", { class: "sk-check" }, input, h("span", {}, label));
+}
+
+/** Keys and what they do: [words, [key, …]]. */
+const keyList = (rows, title) =>
+  h(
+    "section",
+    {},
+    title && h("p", { class: "sk-caption" }, title),
+    h(
+      "ul",
+      { class: "sk-keys" },
+      rows.map(([does, keys]) => h("li", {}, does, h("span", {}, keys.map(key)))),
+    ),
+  );
+
+/** What Python offers to open. */
+function exampleList(view) {
+  return h(
+    "ul",
+    { class: "sk-list" },
+    view.model.get("facts").examples.map(({ name, title, detail }) =>
+      h(
+        "li",
+        {},
+        h(
+          "button",
+          {
+            type: "button",
+            class: "sk-button sk-bare sk-example",
+            "data-cmd": `example:${name}`,
+          },
+          h("span", {}, title, h("small", {}, detail)),
+          icon("chevron"),
+        ),
+      ),
+    ),
+  );
+}

@@ -1,6 +1,6 @@
 // One view of a region graph as it is seen: map, matrix, panel and status strip.
 
-class RegionGraphDrawing extends DrawingView {
+class RegionGraphDrawing extends MapView {
   constructor(model, el, talk) {
     super(model, el, talk, {
       testid: "region-graph-editor",
@@ -21,42 +21,25 @@ class RegionGraphDrawing extends DrawingView {
       ],
     });
     this.mode = null;
-    this.zoom = null; // until the first graph is known
     this.bows = new Map();
-    this.trial = null; // the graph as it would be if the gesture that is going on ended here
     Object.assign(this.ui, { hover: null, kept: null, cell: null, editing: false });
     this.buildCanvas();
   }
 
   buildCanvas() {
-    this.layers = Object.fromEntries(
-      ["back", "lines", "chips", "strands", "regions", "front"].map((name) => [
-        name,
-        s("g", { class: `sk-${name}` }),
-      ]),
-    );
-    this.world = s("g", {}, Object.values(this.layers));
-    const dots = s(
-      "pattern",
-      { id: `${this.uid}-dots`, width: 24, height: 24, patternUnits: "userSpaceOnUse" },
-      s("circle", { cx: 12, cy: 12, r: 1, class: "sk-dot" }),
-    );
-    this.grid = s("rect", {
-      x: -600,
-      y: -600,
-      width: 1800,
-      height: 1700,
-      fill: `url(#${this.uid}-dots)`,
-    });
     this.cells = s("g", { class: "sk-cells" });
-    this.canvas(
-      [s("defs", {}, dots), this.grid, this.world, this.cells],
-      `0 0 ${CANVAS.width} ${CANVAS.height}`,
+    this.buildMap(
+      ["back", "lines", "chips", "strands", "circles", "front"],
       "Press N for a new region, P for a pathway from the selected one, question mark for all keys.",
+      [this.cells],
     );
   }
 
   // State
+
+  get isMap() {
+    return this.mode === "map";
+  }
 
   /** The graph that is drawn; an edit that Python will refuse is never drawn. */
   get graph() {
@@ -194,10 +177,7 @@ class RegionGraphDrawing extends DrawingView {
   drawMap() {
     setAttributes(this.svg, { viewBox: `0 0 ${CANVAS.width} ${CANVAS.height}`, style: null });
     this.placed = this.circles();
-    this.zoom ??= this.firstLook();
-    setAttributes(this.world, {
-      transform: `translate(${round(this.zoom.x)} ${round(this.zoom.y)}) scale(${this.zoom.k})`,
-    });
+    this.placeWorld();
     this.lines = this.routed();
     const { selected } = this;
     this.drawBack();
@@ -205,14 +185,6 @@ class RegionGraphDrawing extends DrawingView {
     this.drawRegions(selected);
     this.drawFront();
     this.drawFocus();
-  }
-
-  /** The drawing as it was made, unless it leaves the canvas. */
-  firstLook() {
-    const all = [...this.placed.values()];
-    const inside = ({ x, y, r }) =>
-      x >= r && x <= CANVAS.width - r && y >= r && y <= CANVAS.height - r;
-    return all.every(inside) ? { k: 1, x: 0, y: 0 } : fitting(all);
   }
 
   /** Every pathway with its curve; lines that nobody moved keep their bow. */
@@ -394,18 +366,8 @@ class RegionGraphDrawing extends DrawingView {
       });
       return [line.key, line];
     });
-    keyed(
-      layers.lines,
-      items,
-      () =>
-        s(
-          "g",
-          { class: "sk-pathway", role: "button", tabindex: -1 },
-          s("path", { class: "sk-hit" }),
-          s("path", { class: "sk-line" }),
-          s("path", { class: "sk-head" }),
-        ),
-      (g, line, key) => this.updateLine(g, line, selected.includes(key)),
+    keyed(layers.lines, items, lineGroup, (g, line, key) =>
+      this.updateLine(g, line, selected.includes(key)),
     );
     this.drawChips(selected);
   }
@@ -424,10 +386,7 @@ class RegionGraphDrawing extends DrawingView {
         .filter(Boolean)
         .join(" "),
     });
-    const [hit, drawn, head] = g.children;
-    setAttributes(hit, { d: shape.line });
-    setAttributes(drawn, { d: shape.line, "stroke-width": round(line.thick) });
-    setAttributes(head, { d: shape.head });
+    fillLine(g, shape, line.thick);
   }
 
   drawChips(selected) {
@@ -437,29 +396,12 @@ class RegionGraphDrawing extends DrawingView {
     for (const line of lines) line.width = textWidth(chipText(line.path), 12) + 10;
     placeChips(lines, this.placed);
     const items = lines.map((line) => [`c:${line.key.slice(2)}`, line]);
-    keyed(
-      layers.chips,
-      items,
-      () =>
-        s(
-          "g",
-          { class: "sk-chip", "aria-hidden": "true" },
-          s("rect", { class: "sk-hit" }),
-          s("rect", { rx: 3 }),
-          s("text", { y: 4 }),
-        ),
-      (g, line) => {
-        const wide = Math.max(25, line.width);
-        setAttributes(g, {
-          transform: `translate(${round(line.chip.x)} ${round(line.chip.y)})`,
-          class: `sk-chip ${selected.includes(line.key) ? "sk-selected" : ""} ${line.path.known ? "" : "sk-untested"}`,
-        });
-        setAttributes(g.children[0], { x: -wide / 2, width: wide, y: -12.5, height: 25 });
-        setAttributes(g.children[1], { x: -line.width / 2, width: line.width, y: -9, height: 18 });
-        if (g.children[2].textContent !== chipText(line.path))
-          g.children[2].textContent = chipText(line.path);
-      },
-    );
+    keyed(layers.chips, items, chipGroup, (g, line) => {
+      setAttributes(g, {
+        class: `sk-chip ${selected.includes(line.key) ? "sk-selected" : ""} ${line.path.known ? "" : "sk-untested"}`,
+      });
+      fillChip(g, line.chip, chipText(line.path), line.width, 18);
+    });
   }
 
   drawRegions(selected) {
@@ -468,7 +410,7 @@ class RegionGraphDrawing extends DrawingView {
     const beside = scene.style.beside ? this.namesBeside() : null;
     const named = this.namedRegions();
     keyed(
-      layers.regions,
+      layers.circles,
       [...scene.regions].map(([name, region]) => [regionKey(name), region]),
       () => s("g", { role: "button", tabindex: -1 }),
       (g, region) => {
@@ -560,51 +502,7 @@ class RegionGraphDrawing extends DrawingView {
     const angle = widestGap(taken.length ? taken : [Math.PI]);
     const small = r < 28;
     const reach = small ? r + 9 : r;
-    return s(
-      "g",
-      {
-        class: "sk-handle",
-        "data-key": `h:${name}`,
-        transform: `translate(${round(reach * Math.cos(angle))} ${round(reach * Math.sin(angle))})`,
-        "aria-hidden": "true",
-      },
-      s("circle", { class: "sk-hit", r: 12.5 }),
-      s("circle", { class: "sk-knob", r: small ? 8 : 12 }),
-      s("path", { transform: small ? "scale(.7)" : null, d: "M-5 0H5M1-4 5 0 1 4" }),
-    );
-  }
-
-  /** What belongs to a gesture that is going on: a ghost line, a frame. */
-  drawFront() {
-    const { gesture } = this.ui;
-    const parts = [];
-    if (gesture?.kind === "link" && gesture.from) parts.push(...this.ghostLine(gesture));
-    if (gesture?.kind === "frame" && gesture.moved) parts.push(frameRect(gesture));
-    this.layers.front.replaceChildren(...parts);
-    const linking = gesture?.kind === "link";
-    this.frame.root.classList.toggle("sk-linking", linking);
-    if (linking)
-      for (const g of this.layers.regions.children) {
-        const name = g.dataset.key.slice(2);
-        g.classList.toggle(
-          "sk-target",
-          !gesture.from ||
-            (name !== gesture.from &&
-              !this.scene.paths.has(pathKey({ source: gesture.from, target: name }))),
-        );
-        g.classList.toggle("sk-chosen", name === gesture.target);
-      }
-  }
-
-  ghostLine({ from, target, at }) {
-    const circle = this.placed.get(from);
-    const end = target ? this.placed.get(target) : at && { ...at, r: 0 };
-    if (!end || distance(circle, end) < circle.r) return [];
-    const ghost = arrow(curve(circle, end, 0.08), circle.r, end.r, 2);
-    return [
-      s("path", { class: "sk-ghost", d: ghost.line }),
-      s("path", { class: "sk-ghost-head", d: ghost.head }),
-    ];
+    return knob(`h:${name}`, reach * Math.cos(angle), reach * Math.sin(angle), { small });
   }
 
   // Focus: one region's own pathways come forward
@@ -633,7 +531,7 @@ class RegionGraphDrawing extends DrawingView {
       ? lines.filter((line) => scene.shown(line.path) && (line.from === name || line.to === name))
       : [];
     const near = new Set(own.flatMap((line) => [line.from, line.to]).concat(name ?? []));
-    for (const g of layers.regions.children)
+    for (const g of layers.circles.children)
       g.classList.toggle("sk-near", near.has(g.dataset.key.slice(2)));
     const picked = scene.style.merged ? this.selected.filter((key) => scene.paths.has(key)) : [];
     const strand = (line, kind) => {

@@ -15,7 +15,6 @@
 class RegionGraphView extends RegionGraphDrawing {
   constructor(model, el, talk) {
     super(model, el, talk);
-    this.pointers = new Map();
     this.listen();
     this.draw();
   }
@@ -24,16 +23,10 @@ class RegionGraphView extends RegionGraphDrawing {
     const { on } = this.frame;
     const canvas = this.svg;
     this.follow();
-    on(canvas, "pointerdown", (e) => this.pointerDown(e));
-    on(canvas, "pointermove", (e) => this.pointerMove(e));
-    on(canvas, "pointerup", (e) => this.pointerUp(e));
-    on(canvas, "pointercancel", () => this.cancelGesture());
-    on(canvas, "mousedown", (e) => e.preventDefault()); // the focus is placed by pointerDown
+    this.followPointer();
     on(canvas, "dblclick", (e) => this.doubleClick(e));
-    on(canvas, "wheel", (e) => this.wheel(e), { passive: false });
     on(canvas, "pointerover", (e) => this.pointAt(e));
     on(canvas, "pointerleave", () => this.hover(null));
-    on(canvas, "keydown", (e) => this.canvasKey(e));
     this.model.on("change:selected", () => ((this.ui.editing = false), this.later()));
   }
 
@@ -99,11 +92,6 @@ class RegionGraphView extends RegionGraphDrawing {
     const inside = this.svg.contains(document.activeElement);
     this.draw();
     if (inside) this.focusThing(this.ui.active);
-  }
-
-  fit() {
-    this.zoom = fitting([...this.circles().values()]);
-    this.draw();
   }
 
   toggleExamples(pressed) {
@@ -207,77 +195,25 @@ class RegionGraphView extends RegionGraphDrawing {
 
   // Gestures with the pointer
 
-  toWorld(event) {
-    const matrix = this.svg.getScreenCTM().inverse();
-    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix);
-    return { x: (at.x - this.zoom.x) / this.zoom.k, y: (at.y - this.zoom.y) / this.zoom.k };
+  keyOf(name) {
+    return regionKey(name);
   }
 
-  pointerDown(event) {
-    this.pointers.set(event.pointerId, event);
-    this.svg.setPointerCapture(event.pointerId);
-    const key = event.target.closest("[data-key]")?.dataset.key ?? null;
-    this.lastKey = key;
-    this.focusThing(key?.replace(/^h:/, "r:").replace(/^c:/, "p:") ?? this.ui.active); // Esc must reach the drawing
-    if (this.mode === "matrix") this.ui.gesture = { kind: "press", key };
-    else if (this.pointers.size > 1) this.startPinch();
-    else if (event.button === 1) this.ui.gesture = { kind: "pan", last: event };
-    else if (this.ui.gesture?.sticky) this.pickForLink(this.toWorld(event));
-    else if (event.button === 0)
-      this.ui.gesture = { kind: "press", key, start: event, at: this.toWorld(event) };
+  thingOf(key) {
+    return key.replace(/^h:/, "r:").replace(/^c:/, "p:");
   }
 
-  pointerMove(event) {
-    if (this.pointers.has(event.pointerId)) this.pointers.set(event.pointerId, event);
-    const { gesture } = this.ui;
-    if (
-      gesture?.kind === "press" &&
-      gesture.start &&
-      Math.hypot(event.clientX - gesture.start.clientX, event.clientY - gesture.start.clientY) >= 4
-    )
-      this.startDrag(gesture);
-    const moves = {
-      pan: () => this.pan(event),
-      pinch: () => this.pinch(),
-      move: () => this.dragRegions(event),
-      link: () => this.aim(event),
-      frame: () => this.stretchFrame(event),
-      density: () => this.dragDensity(event),
-    };
-    moves[this.ui.gesture?.kind]?.();
+  startOther(key, { start, at }) {
+    if (key?.[0] === "c") this.startDensity(`p:${key.slice(2)}`, start);
+    else this.startFrame(start, at);
   }
 
-  startDrag({ key, start, at }) {
-    const kind = key?.[0];
-    const free = !key || kind === "p";
-    if (this.dead && !free) return;
-    if (kind === "h") this.ui.gesture = { kind: "link", from: key.slice(2), at };
-    else if (kind === "r") this.startMove(key, at);
-    else if (kind === "c") this.startDensity(`p:${key.slice(2)}`, start);
-    else
-      this.ui.gesture = {
-        kind: "frame",
-        from: at,
-        to: at,
-        moved: true,
-        add: start.ctrlKey || start.metaKey,
-      };
+  moves(event) {
+    return { density: () => this.dragDensity(event) };
   }
 
-  pointerUp(event) {
-    this.pointers.delete(event.pointerId);
-    const { gesture } = this.ui;
-    if (!gesture || gesture.sticky || gesture.keys) return;
-    this.ui.gesture = null;
-    const ends = {
-      press: () => this.click(gesture.key, event),
-      move: () => this.finishTrial(gesture.selected),
-      density: () => this.finishTrial([gesture.key]),
-      link: () => this.dropLink(gesture, this.toWorld(event)),
-      frame: () => this.selectFrame(gesture),
-    };
-    ends[gesture.kind]?.();
-    if (gesture.kind !== "press") this.draw();
+  ends(gesture) {
+    return { density: () => this.finishTrial([gesture.key]) };
   }
 
   click(key, event) {
@@ -285,12 +221,7 @@ class RegionGraphView extends RegionGraphDrawing {
       return key ? this.dead || this.pressCell(key) : this.select([], { focus: this.ui.active });
     const kind = key?.[0];
     if (kind === "h") return this.startLink(key.slice(2));
-    const thing =
-      kind === "c"
-        ? `p:${key.slice(2)}`
-        : kind === "p"
-          ? this.nearestLine(this.toWorld(event))
-          : key;
+    const thing = kind === "p" ? this.nearestLine(this.toWorld(event)) : key && this.thingOf(key);
     if (!thing) {
       this.ui.kept = null;
       return this.select([], { focus: this.ui.active });
@@ -303,13 +234,9 @@ class RegionGraphView extends RegionGraphDrawing {
     );
   }
 
-  /** Where lines overlap, the one whose center is nearest. */
-  nearestLine(at) {
-    const far = ({ whole, back, path }) => {
-      const points = sampled(whole, 24).slice(this.scene.style.merged && back ? 12 : 0);
-      return Math.min(...points.map((p) => distance(p, at))) + (path.known ? 0 : 0.01);
-    };
-    return this.lines.reduce((p, q) => (far(q) < far(p) ? q : p)).key;
+  farFrom({ whole, back, path }, at) {
+    const points = sampled(whole, 24).slice(this.scene.style.merged && back ? 12 : 0);
+    return Math.min(...points.map((p) => distance(p, at))) + (path.known ? 0 : 0.01);
   }
 
   doubleClick(event) {
@@ -322,50 +249,12 @@ class RegionGraphView extends RegionGraphDrawing {
     else if (key[0] === "r") this.openField("name");
   }
 
-  startMove(key, at) {
-    const selected = this.selected.includes(key) ? this.selected : [key];
-    const names = selected.filter((k) => k.startsWith("r:")).map((k) => k.slice(2));
-    this.ui.gesture = {
-      kind: "move",
-      names,
-      at,
-      selected,
-      places: new Map(names.map((name) => [name, this.place(name)])),
-      key,
-    };
+  withPlaces(graph, places) {
+    return [...places].reduce((g, [name, position]) => withRegion(g, name, { position }), graph);
   }
 
-  dragRegions(event) {
-    const { gesture } = this.ui;
-    const now = this.toWorld(event);
-    const free = event.ctrlKey || event.metaKey;
-    this.moveBy(gesture, { x: now.x - gesture.at.x, y: now.y - gesture.at.y }, free ? 1 : 8);
-  }
-
-  /** Shows the regions of a gesture elsewhere; the one it began with keeps to the grid. */
-  moveBy({ names, places }, by, grid) {
-    const lead = places.get(names[0]);
-    const [dx, dy] = ["x", "y"].map(
-      (axis) => Math.round((lead[axis] + by[axis]) / grid) * grid - lead[axis],
-    );
-    const value = this.model.get("value");
-    this.trial = names.reduce(
-      (graph, name) =>
-        withRegion(graph, name, {
-          position: [round(places.get(name).x + dx), round(places.get(name).y + dy)],
-        }),
-      value,
-    );
+  readTrial() {
     this.scene = readScene(this.trial);
-    this.drawMap();
-    this.drawStatus();
-  }
-
-  finishTrial(selected) {
-    const { trial } = this;
-    this.trial = null;
-    if (trial) this.commit(trial, selected);
-    if (selected.length === 1) this.focusThing(selected[0]);
   }
 
   startDensity(key, start) {
@@ -381,82 +270,12 @@ class RegionGraphView extends RegionGraphDrawing {
     this.draw();
   }
 
-  stretchFrame(event) {
-    this.ui.gesture.to = this.toWorld(event);
-    this.drawFront();
-  }
-
-  selectFrame({ from, to, add }) {
-    const inside = ({ x, y }) => (x - from.x) * (x - to.x) < 0 && (y - from.y) * (y - to.y) < 0;
-    const framed = [...this.placed]
-      .filter(([, circle]) => inside(circle))
-      .map(([name]) => regionKey(name));
-    this.drawFront();
-    this.select(add ? [...new Set([...this.selected, ...framed])] : framed, {
-      focus: framed[0] ?? this.ui.active,
-    });
-  }
-
-  wheel(event) {
-    if (!(event.ctrlKey || event.metaKey) || this.mode === "matrix") return;
-    event.preventDefault();
-    this.zoomAt(this.toWorld(event), this.zoom.k * Math.exp(-event.deltaY * 0.002));
-  }
-
-  /** Zooms so that a place of the drawing stays where it is seen. */
-  zoomAt(at, wanted) {
-    const k = clamp(0.5, wanted, 3);
-    const { zoom } = this;
-    this.zoom = { k, x: zoom.x + at.x * (zoom.k - k), y: zoom.y + at.y * (zoom.k - k) };
-    this.drawMap();
-  }
-
-  pan(event) {
-    const { gesture } = this.ui;
-    const [from, to] = [this.toWorld(gesture.last), this.toWorld(event)];
-    gesture.last = event;
-    this.zoom = {
-      ...this.zoom,
-      x: this.zoom.x + (to.x - from.x) * this.zoom.k,
-      y: this.zoom.y + (to.y - from.y) * this.zoom.k,
-    };
-    this.drawMap();
-  }
-
-  startPinch() {
-    this.stopGesture();
-    this.ui.gesture = { kind: "pinch", last: this.fingers() };
-  }
-
-  fingers() {
-    const [p, q] = [...this.pointers.values()].map((event) => this.toWorld(event));
-    return {
-      middle: { x: (p.x + q.x) / 2, y: (p.y + q.y) / 2 },
-      spread: distance(p, q) * this.zoom.k,
-    };
-  }
-
-  pinch() {
-    if (this.pointers.size < 2) return;
-    const { gesture } = this.ui;
-    const now = this.fingers();
-    this.zoom = {
-      ...this.zoom,
-      x: this.zoom.x + (now.middle.x - gesture.last.middle.x) * this.zoom.k,
-      y: this.zoom.y + (now.middle.y - gesture.last.middle.y) * this.zoom.k,
-    };
-    this.zoomAt(gesture.last.middle, (this.zoom.k * now.spread) / gesture.last.spread);
-    gesture.last = this.fingers();
-  }
-
   // Pathways: dragged from a handle, picked with two clicks, or aimed with the keys
 
   startLink(from = this.currentRegion?.name ?? this.currentPath?.source ?? this.focusedRegion()) {
     if (this.dead) return;
     if (this.mode === "matrix") return this.cursor() && this.toggleCell(...this.cursor());
-    this.ui.gesture = { kind: "link", sticky: true, from, target: null };
-    this.draw();
-    this.svg.focus({ preventScroll: true });
+    this.startSticky(from);
   }
 
   /** With the keyboard a pathway has to start somewhere; with the pointer, where one clicks next. */
@@ -475,40 +294,16 @@ class RegionGraphView extends RegionGraphDrawing {
     this.frame.say(`Pathway from ${from}. Arrow keys choose where it leads.`);
   }
 
-  regionAt(at) {
-    const reached = [...this.placed].filter(
-      ([, circle]) => distance(circle, at) <= Math.max(circle.r, 12) + 4,
-    );
-    return reached.length
-      ? reached.reduce((p, q) => (distance(q[1], at) < distance(p[1], at) ? q : p))[0]
-      : null;
+  mayAim(from, to) {
+    return to !== from;
   }
 
-  aim(event) {
-    const { gesture } = this.ui;
-    if (gesture.keys) return;
-    gesture.at = this.toWorld(event);
-    const over = this.regionAt(gesture.at);
-    gesture.target = over !== gesture.from ? over : null;
-    this.drawFront();
-    this.drawStatus();
+  mayJoin(from, to) {
+    return to !== from && !this.scene.paths.has(pathKey({ source: from, target: to }));
   }
 
-  pickForLink(at) {
-    const { gesture } = this.ui;
-    const name = this.regionAt(at);
-    if (!gesture.from) gesture.from = name;
-    else {
-      this.ui.gesture = null;
-      if (name) this.connect(gesture.from, name);
-    }
-    this.draw();
-  }
-
-  dropLink({ from }, at) {
-    const name = this.regionAt(at);
-    if (name) this.connect(from, name);
-    else this.newRegion({ at: snapped(at), from, naming: true });
+  growTo(from, at) {
+    this.newRegion({ at: snapped(at), from, naming: true });
   }
 
   connect(from, to) {
@@ -520,11 +315,7 @@ class RegionGraphView extends RegionGraphDrawing {
 
   chooseTarget(direction) {
     const { gesture } = this.ui;
-    const allowed = [...this.placed].filter(
-      ([name]) =>
-        name !== gesture.from &&
-        !this.scene.paths.has(pathKey({ source: gesture.from, target: name })),
-    );
+    const allowed = [...this.placed].filter(([name]) => this.mayJoin(gesture.from, name));
     if (!allowed.length) return this.frame.say(`${gesture.from} feeds every other region already.`);
     gesture.target =
       nearestToward(this.placed.get(gesture.target ?? gesture.from), allowed, direction) ??
@@ -535,17 +326,6 @@ class RegionGraphView extends RegionGraphDrawing {
   }
 
   // Keys
-
-  cancelGesture() {
-    this.pointers.clear();
-    this.stopGesture();
-    this.draw();
-  }
-
-  stopGesture() {
-    this.ui.gesture = null;
-    this.trial = null;
-  }
 
   canvasKeys() {
     const region = this.currentRegion;
@@ -560,7 +340,7 @@ class RegionGraphView extends RegionGraphDrawing {
       " ": () => this.space(),
       n: () => this.newRegion({ naming: true }),
       p: () => this.startKeyLink(),
-      m: () => this.startShift(),
+      m: () => region && this.startShift(regionKey(region.name)),
       v: () => this.show(this.mode === "map" ? "matrix" : "map"),
       e: () => this.edit(path ? "density" : "name"),
       d: () => this.edit(path ? "density" : "inside"),
@@ -604,16 +384,8 @@ class RegionGraphView extends RegionGraphDrawing {
   }
 
   enter() {
-    const { gesture } = this.ui;
-    if (gesture?.kind === "link") {
-      if (!gesture.target) return;
-      this.ui.gesture = null;
-      this.connect(gesture.from, gesture.target);
-    } else if (gesture?.kind === "shift") {
-      this.ui.gesture = null;
-      this.finishTrial(gesture.selected);
-      this.draw();
-    } else if (this.current) this.edit(this.currentPath ? "density" : "name");
+    if (this.finishKeys()) return;
+    if (this.current) this.edit(this.currentPath ? "density" : "name");
     else if (this.mode === "matrix" && this.cursor()) this.goToCell(...this.cursor());
   }
 
@@ -653,25 +425,7 @@ class RegionGraphView extends RegionGraphDrawing {
     this.draw();
     this.frame.say(this.ui.kept ? `Keeping ${this.ui.kept} in view.` : "All in view.");
   }
-
-  startShift() {
-    const region = this.currentRegion;
-    if (!region || this.dead || this.mode === "matrix") return;
-    this.startMove(regionKey(region.name), { x: 0, y: 0 });
-    Object.assign(this.ui.gesture, { kind: "shift", keys: true, by: { x: 0, y: 0 } });
-    this.draw();
-  }
-
-  shiftBy([dx, dy], by) {
-    const { gesture } = this.ui;
-    gesture.by = { x: gesture.by.x + dx * by, y: gesture.by.y + dy * by };
-    this.moveBy(gesture, gesture.by, 1);
-    const { x, y } = this.place(gesture.names[0]);
-    this.frame.say(`At ${x}, ${y}.`, 500);
-  }
 }
-
-const snapped = ({ x, y }) => ({ x: Math.round(x / 8) * 8, y: Math.round(y / 8) * 8 });
 
 // The module: history and conversation belong to the model, so that all views of it agree
 

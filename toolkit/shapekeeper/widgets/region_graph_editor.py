@@ -63,13 +63,15 @@ class RegionGraphEditor(DrawingWidget):
     _esm = source(
         "shared.js",
         "drawing_view.js",
+        "curves.js",
+        "map_view.js",
         "region_map.js",
         "region_graph.js",
         "region_parts.js",
         "region_drawing.js",
         "region_graph_editor.js",
     )
-    _css = source("shared.css", "region_graph_editor.css")
+    _css = source("shared.css", "map_view.css", "region_graph_editor.css")
 
     value = Instance(RegionGraph).tag(sync=True, to_json=_to_browser, from_json=_from_browser)
 

@@ -10,14 +10,8 @@ function ghosts() {
   const line = arrow(curve({ x: 250, y: 216 }, { x: 388, y: 216 }, 0), 12, 38, 1.5);
   return [
     ...[200, 388].map((cx) => s("circle", { class: "sk-ghost-region", cx, cy: 216, r: 38 })),
-    s("path", { class: "sk-ghost", d: line.line }),
-    s("path", { class: "sk-ghost-head", d: line.head }),
-    s(
-      "g",
-      { transform: "translate(245 216)", class: "sk-shown-handle" },
-      s("circle", { class: "sk-knob", r: 12 }),
-      s("path", { d: "M-5 0H5M1-4 5 0 1 4" }),
-    ),
+    ...ghostArrow(line),
+    knob(null, 245, 216, { shown: true }),
     ...words(200, 154, "1 Double-click", "makes a region"),
     ...words(388, 154, "3 Mark the ends", "one input, one output"),
     ...words(294, 282, "2 Drag its blue handle", "to another region makes a pathway"),
@@ -93,24 +87,6 @@ function regionText({ name, size }, r, style, beside, above) {
   return [units, label];
 }
 
-const badge = (x, y) =>
-  s(
-    "g",
-    { class: "sk-badge", transform: `translate(${round(x)} ${round(y)})`, "aria-hidden": "true" },
-    s("circle", { r: 9 }),
-    s("text", { y: 5 }, "!"),
-  );
-
-function frameRect({ from, to }) {
-  return s("rect", {
-    class: "sk-selecting",
-    x: Math.min(from.x, to.x),
-    y: Math.min(from.y, to.y),
-    width: Math.abs(to.x - from.x),
-    height: Math.abs(to.y - from.y),
-  });
-}
-
 // Parts of the matrix
 
 function cellMark(state, cell, shade) {
@@ -178,18 +154,6 @@ const matrixKeys = () =>
     ["open or close", ["Space"]],
     ["density", ["−", "+"]],
   ]);
-const keyList = (rows, title) =>
-  h(
-    "section",
-    {},
-    title && h("p", { class: "sk-caption" }, title),
-    h(
-      "ul",
-      { class: "sk-keys" },
-      rows.map(([does, keys]) => h("li", {}, does, h("span", {}, keys.map(key)))),
-    ),
-  );
-
 // The mask, as small as it is
 
 /** A picture of W[target, source]: blocks by size, shaded by density, the selection outlined. */
@@ -309,20 +273,6 @@ function maskSection(view) {
   return section;
 }
 
-// The panel's own fields
-
-function checkBox(view, { name, label, read, take }) {
-  const input = h("input", { type: "checkbox", "data-field": name });
-  view.frame.on(input, "change", () => take(input.checked));
-  view.fresh.push(() => {
-    const value = read();
-    input.checked = value === true;
-    input.indeterminate = value === null;
-    input.disabled = view.dead;
-  });
-  return h("label", { class: "sk-check" }, input, h("span", {}, label));
-}
-
 const SIGNS = [
   [null, "free", "either sign"],
   [1, "+", "only positive weights leave it"],
@@ -348,29 +298,6 @@ const PANELS = {
   several: severalPanel,
   cell: cellPanel,
 };
-
-function exampleList(view) {
-  return h(
-    "ul",
-    { class: "sk-list" },
-    view.model.get("facts").examples.map(({ name, title, detail }) =>
-      h(
-        "li",
-        {},
-        h(
-          "button",
-          {
-            type: "button",
-            class: "sk-button sk-bare sk-example",
-            "data-cmd": `example:${name}`,
-          },
-          h("span", {}, title, h("small", {}, detail)),
-          icon("chevron"),
-        ),
-      ),
-    ),
-  );
-}
 
 function emptyPanel(view) {
   return [

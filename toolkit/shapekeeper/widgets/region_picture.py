@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape, quoteattr
 from shapekeeper.regions import Pathway, Region, RegionGraph
 from shapekeeper.regions.arranging import CANVAS, radius
 
-__all__ = ["picture"]
+__all__ = ["arrow_head", "path_text", "picture", "toward"]
 
 WIDTH, HEIGHT = (int(side) for side in CANVAS)
 BOW = 0.1
@@ -59,32 +59,35 @@ def _pathway(pathway: Pathway, source: Region, target: Region, count: int) -> st
     """A bowed line with a head, or a crossbar where the source inhibits; dashed if untested."""
     (x0, y0), (x1, y1) = _at(source), _at(target)
     middle = ((x0 + x1) / 2 - (y1 - y0) * BOW, (y0 + y1) / 2 + (x1 - x0) * BOW)
-    start = _toward((x0, y0), middle, radius(source.size, count) + 2)
-    tip = _toward((x1, y1), middle, radius(target.size, count) + 4)
-    back = _toward(tip, middle, 8)
+    start = toward((x0, y0), middle, radius(source.size, count) + 2)
+    tip = toward((x1, y1), middle, radius(target.size, count) + 4)
+    back = toward(tip, middle, 8)
     width = 1 + 3 * pathway.density if count <= 8 and pathway.known else 1
     dash = "" if pathway.known else ' stroke-dasharray="6 4"'
     faint = "" if count <= 8 else ' opacity="0.5"'
-    line = f"M{_text(start)}Q{_text(middle)} {_text(back)}"
+    line = f"M{path_text(start)}Q{path_text(middle)} {path_text(back)}"
     return (
         f'<g stroke="currentColor" fill="none"{faint}>'
         f'<path d="{line}" stroke-width="{width:.1f}"{dash}/>'
-        f'<path d="{_head(tip, back, source.sign)}" fill="currentColor" stroke-width="1"/></g>'
+        f'<path d="{arrow_head(tip, back, source.sign)}" fill="currentColor" stroke-width="1"/></g>'
     )
 
 
-def _head(tip: Point, back: Point, sign: int | None) -> str:
+def arrow_head(tip: Point, back: Point, sign: int | None = None) -> str:
+    """An arrowhead as a path; a crossbar for what inhibits."""
     across = ((back[1] - tip[1]) / 2, (tip[0] - back[0]) / 2)
     foot = tip if sign == -1 else back
     left = (foot[0] + across[0], foot[1] + across[1])
     right = (foot[0] - across[0], foot[1] - across[1])
-    return f"M{_text(left)}L{_text(tip)}L{_text(right)}Z"
+    return f"M{path_text(left)}L{path_text(tip)}L{path_text(right)}Z"
 
 
-def _toward(start: Point, end: Point, length: float) -> Point:
+def toward(start: Point, end: Point, length: float) -> Point:
+    """The point so far from one point in the direction of another."""
     share = length / (hypot(end[0] - start[0], end[1] - start[1]) or 1)
     return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
 
 
-def _text(point: Point) -> str:
+def path_text(point: Point) -> str:
+    """A point as paths have it."""
     return f"{point[0]:.1f} {point[1]:.1f}"
