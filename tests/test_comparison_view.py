@@ -164,7 +164,7 @@ def test_what_is_ticked_beforehand_and_what_there_is():
     told = {k: v for k, v in view.setup.items() if k not in ("entries", "fields")}
     assert told == {
         "task": "digits on 8 regions", "metric": "accuracy", "better": "higher", "unit": "weight",
-        "ticked": 3, "total": 8, "runs": 5, "ready": True,
+        "ticked": 3, "total": 9, "runs": 5, "ready": True,
     }  # fmt: skip
     assert view.setup["fields"] == {
         "seeds": {"text": "5", "problem": ""},
@@ -202,7 +202,7 @@ def test_filled_marks_and_promises_follow_the_settings(opened):
     view = page.view
     filled = {e["id"]: e["look"]["filled"] for e in view.setup["entries"]}
     assert [name for name in filled if filled[name]] == [
-        "freeze", "projection", "reparametrization", "constrained-langevin"
+        "freeze", "projection", "reparametrization", "constrained-langevin", "rejection-evolution"
     ]  # fmt: skip
     assert entry(view, "projection")["promise"] == "the shape holds at every step"
     assert entry(view, "penalty")["promise"] == "none: read violation and loss held"
@@ -222,7 +222,7 @@ def test_strategies_that_are_given_come_first_in_their_order(opened):
         "unconstrained",
         "penalty",
     ]
-    assert view.setup["total"] == 8
+    assert view.setup["total"] == 9
 
 
 def test_names_that_are_given_stay(opened):

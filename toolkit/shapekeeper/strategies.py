@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, product
-from math import exp
+from math import exp, log
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -31,6 +31,7 @@ __all__ = [
     "Freeze",
     "Penalty",
     "Projection",
+    "RejectionEvolution",
     "Reparametrization",
     "Stage",
     "Staged",
@@ -63,11 +64,14 @@ class Strategy:
     Attributes:
         guarantee: What is promised of a weight at every step: `"structural"` (for all inputs and
             weights) or `"none"`.
-        output_guarantee: What is promised of the value of a layer.
+        output_guarantee: What is promised of the value of a layer; `"empirical"` is of the inputs
+            that were checked.
         rate: Factor on the optimizer's step of a bound tensor.
         charted: Whether the network sees something else of a weight than the optimizer moves.
         advances: Whether it takes the steps itself, of bound and unbound tensors alike, instead of
             an optimizer.
+        evolves: Whether it tries whole networks on a batch, without gradients; then nothing of it
+            is asked but `starting_point`, `begin`, `weights` and `output`.
         priced: Whether a bound weight adds to the loss.
         output_priced: Whether the value of a bound layer does.
         rowwise: Settings that the hooks for weights read by `setting`: strategies that differ in
@@ -84,6 +88,7 @@ class Strategy:
     rate: ClassVar[float] = 1.0
     charted: ClassVar[bool] = False
     advances: ClassVar[bool] = False
+    evolves: ClassVar[bool] = False
     priced: ClassVar[bool] = False
     output_priced: ClassVar[bool] = False
     rowwise: ClassVar[tuple[str, ...]] = ()
@@ -231,6 +236,8 @@ class Strategy:
             for stage in stages:
                 stage["strategy"] = Strategy.from_json(stage["strategy"])
             return Staged(*(Stage(**stage) for stage in stages))
+        if settings.get("inside"):
+            settings["inside"] = Strategy.from_json(settings["inside"])
         return Strategy.kinds[kind](**settings)
 
 
@@ -410,7 +417,8 @@ class AugmentedLagrangian(Strategy):
 
     Raises:
         StrategyError: If the penalty is negative, the dual step not above 0, growth below 1, or one
-            of them not finite; all problems at once.
+            of them not finite, all problems at once; or (when training begins) if the residuals of
+            a set have no derivative.
 
     Example:
         >>> from shapekeeper import Connections
@@ -463,7 +471,13 @@ class AugmentedLagrangian(Strategy):
 
     def begin(self, c: Constraint, x: Tensor) -> tuple[Tensor, Memory]:
         """No multiplier charges anything yet."""
+        _refuse_steps(c)
         return x, _uncharged(*c.residual(x))
+
+    def output(self, c: Constraint, value: Tensor) -> Tensor:
+        """The value as it is, of which residuals can be priced."""
+        _refuse_steps(c)
+        return value
 
     def price(self, c: Constraint, value: Tensor, memory: Memory) -> Tensor | float:
         """What the multipliers and the penalty charge."""
@@ -875,6 +889,129 @@ class ConstrainedLangevin(Strategy):
 
 
 @dataclass(frozen=True)
+class RejectionEvolution(Strategy):
+    """Networks vary at random, those that obey and do best are varied again: no gradient is asked.
+
+    All weights, bound or not, are the numbers of CMA-ES (N. Hansen and A. Ostermeier 2001,
+    Completely derandomized self-adaptation in evolution strategies; N. Hansen 2016, The CMA
+    evolution strategy: a tutorial). It draws the candidates of a generation from a normal
+    distribution around their mean, and learns mean, step size and covariance from their ranks.
+    Beyond 100 weights the covariance is diagonal (R. Ros and N. Hansen 2008, A simple modification
+    in CMA-ES achieving linear time and space complexity). Nothing of it needs a derivative, of the
+    loss or of the constraint.
+
+    What is shown, measured and handed back is the best network so far that obeys: every bound
+    weight, and the value of every bound layer for every example of the batch. It is tried again on
+    each batch, as is the mean, so that luck with an easy one does not keep it. Of a layer that is a
+    promise for the inputs that were checked, and no more; of a weight it holds for all. The search
+    begins at the allowed start of the weights. If the layers do not obey there, and no candidate
+    does either, nothing takes its place, and the notes of the comparison say so.
+
+    Rejection needs a set with an inside: of a mask, a sphere, or words that a whole batch has to
+    match, chance finds none, and `inside` is the way.
+
+    Args:
+        evaluations: Forward passes of one network on one batch that each seed may spend, from one
+            generation up. Part of the budget falls to each step of a comparison, and the candidates
+            of a step see the batch of that step. A list is a sweep.
+        population: Candidates of a generation, from 4 up; by default 4 + 3 log(weights).
+        step_size: Standard deviation of the first generation, above 0. A list is a sweep.
+        violators: `"rejected"`: a candidate that violates is drawn anew, up to ten populations for
+            one generation. If that is not enough, the generation is over, and the next is drawn
+            with half the step size around the network that is shown, if that obeys. `"ranked"`:
+            every candidate counts, those that obey before all others, and these by how much they
+            violate (K. Deb 2000, An efficient constraint handling method for genetic algorithms).
+        inside: `Projection()` or `Reparametrization()`: weights and values of layers pass through
+            it, so that nobody violates.
+
+    Raises:
+        StrategyError: If a number is out of range, or `violators` or `inside` is something else;
+            all problems at once.
+
+    Example:
+        >>> RejectionEvolution(5000, inside=Projection()).label
+        'RejectionEvolution 5000, Projection inside'
+        >>> RejectionEvolution().candidates(2408)
+        27
+    """
+
+    evaluations: IntOrSweep = 20_000
+    population: IntOrSweep | None = None
+    step_size: FloatOrSweep = 0.1
+    violators: Literal["rejected", "ranked"] = "rejected"
+    inside: Projection | Reparametrization | None = None
+
+    guarantee: ClassVar[str] = "structural"
+    evolves: ClassVar[bool] = True
+
+    def problem(self) -> str:
+        """Settings that can't be, all of them."""
+        every, reach = self.evaluations, self.inside
+        people = self.population
+        through = reach == Projection() or isinstance(reach, Reparametrization)
+        wanted = {
+            "a whole number of evaluations from 1 up": (every, _whole(every, 1)),
+            "a population of at least 4, or None": (people, people is None or _whole(people, 4)),
+            "a finite step_size above 0": (self.step_size, _positive(self.step_size)),
+            "violators='rejected' or violators='ranked'": (
+                self.violators,
+                self.violators in ("rejected", "ranked"),
+            ),
+            "inside=Projection(), inside=Reparametrization() or None": (
+                reach,
+                reach is None or through,
+            ),
+        }
+        return " ".join(f"Wanted {w}, got {v!r}." for w, (v, good) in wanted.items() if not good)
+
+    @property
+    def output_guarantee(self) -> str:  # type: ignore[override]  # depends on the setting
+        """That of what is inside; else of the inputs that were checked."""
+        return "empirical" if self.inside is None else self.inside.output_guarantee
+
+    @property
+    def charted(self) -> bool:  # type: ignore[override]  # depends on the setting
+        """Where weights pass through something."""
+        return self.inside is not None
+
+    @property
+    def label(self) -> str:
+        """As tables and legends show it."""
+        usual, words = RejectionEvolution(), []
+        words += [f"{self.evaluations}"] if self.evaluations != usual.evaluations else []
+        words += [f"population {self.population}"] if self.population is not None else []
+        size = self.step_size
+        shown = f"step {size:g}" if _positive(size) else f"step {size}"
+        words += [shown] if size != usual.step_size else []
+        words += [self.violators] if self.violators != usual.violators else []
+        words += [f"{self.inside.label} inside"] if self.inside is not None else []
+        return f"RejectionEvolution {', '.join(words)}".strip()
+
+    def candidates(self, numbers: int) -> int:
+        """How many candidates a generation has, of a network of so many weights."""
+        return self.population or 4 + int(3 * log(numbers))
+
+    def begin(self, c: Constraint, x: Tensor) -> tuple[Tensor, Memory]:
+        """The weight itself, or what is inside has to vary."""
+        return (x, {}) if self.inside is None else self.inside.begin(c, x)
+
+    def weights(self, c: Constraint, leaf: Tensor, memory: Memory) -> Tensor:
+        """What varies, through what is inside."""
+        if self.inside == Projection():
+            return c.project(leaf)
+        return leaf if self.inside is None else self.inside.weights(c, leaf, memory)
+
+    def output(self, c: Constraint, value: Tensor) -> Tensor:
+        """The value of a layer, through what is inside."""
+        return value if self.inside is None else self.inside.output(c, value)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings; what is inside as its own."""
+        inside = None if self.inside is None else self.inside.to_json()
+        return super().to_json() | {"inside": inside}
+
+
+@dataclass(frozen=True)
 class Stage:
     """One part of a staged training.
 
@@ -904,7 +1041,10 @@ class Stage:
             problems.append(f"Wanted a share of steps above 0 and at most 1, got {self.share!r}.")
         if not self.rate >= 0:
             problems.append(f"Wanted a rate from 0 up, got {self.rate!r}.")
-        if isinstance(self.strategy, Strategy) and self.strategy.advances and self.rate != 1:
+        own = isinstance(self.strategy, Strategy) and (
+            self.strategy.advances or self.strategy.evolves
+        )
+        if own and self.rate != 1:
             problems.append(
                 f"{type(self.strategy).__name__} takes its own steps: wanted rate=1 and another "
                 f"step_size, got rate={self.rate!r}."
@@ -1039,6 +1179,15 @@ def _many_in_one(strategy: Strategy, optimizer: torch.optim.Optimizer) -> str:
     )
 
 
+def _refuse_steps(c: Constraint) -> None:
+    if not c.graded:
+        raise StrategyError(
+            f"{type(c).__name__} counts what is not allowed, and AugmentedLagrangian prices "
+            "residuals that have a derivative. Unconstrained, Penalty, Freeze, Staged, Projection, "
+            "Reparametrization and RejectionEvolution hold it."
+        )
+
+
 def _surface(c: Constraint | None) -> Surface:
     """Along what a tensor moves."""
     if c is None:
@@ -1047,10 +1196,14 @@ def _surface(c: Constraint | None) -> Surface:
         raise StrategyError(
             f"{type(c).__name__} has edges, and ConstrainedLangevin moves along sets without: "
             "Circle (for a range of numbers), Connections, FilterShape.bandlimited, Orthogonal and "
-            "Sphere. Unconstrained, Penalty, AugmentedLagrangian, Freeze, Staged, Projection and "
-            "Reparametrization hold it."
+            "Sphere. Unconstrained, Penalty, AugmentedLagrangian, Freeze, Staged, Projection, "
+            "Reparametrization and RejectionEvolution hold it."
         )
     return c.surface
+
+
+def _whole(number: Any, least: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
 def _positive(number: Any) -> bool:

@@ -207,26 +207,31 @@ class Comparison:
             label: A label of `strategies`.
 
         Returns:
-            `"always"`, `"from step 150"`, or `"no promise"`.
+            `"always"`, `"from step 150"`, `"when checked"` (of a layer, for the inputs on which it
+            was checked), or `"no promise"`.
         """
         stages = self.strategies[self._known(label)].stages()
         begins = [0, *stage_ends(stages, self.steps)]
-        promised = [self._promises(label, stage.strategy) for stage in stages]
-        if not promised[-1]:
+        asked = [self._promises(label, stage.strategy) for stage in stages]
+        if "none" in asked[-1]:
             return "no promise"
+        if "empirical" in asked[-1]:
+            return "when checked"
+        promised = [promises == {"structural"} for promises in asked]
         first = len(promised) - next(
             (i for i, kept in enumerate(reversed(promised)) if not kept), len(promised)
         )
         return f"from step {begins[first]}" if first else "always"
 
-    def _promises(self, label: str, strategy: Strategy) -> bool:
+    def _promises(self, label: str, strategy: Strategy) -> set[str]:
+        """What is promised of all that the task binds."""
         outputs = self.outputs_of.get(label, self.on_outputs)
         rows = self.frame[self.frame["strategy"] == label].dropna(axis=1, how="all")
         bound = sum(name.startswith("violation:") for name in rows.columns)
         asked = {strategy.output_guarantee} if outputs else set()
         if not outputs or len(outputs) < bound:
             asked.add(strategy.guarantee)
-        return asked == {"structural"}
+        return asked
 
     def models(self, label: str) -> list[nn.Module]:
         """The trained networks of a strategy.

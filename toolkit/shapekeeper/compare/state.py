@@ -22,7 +22,7 @@ def state_of(part: Training) -> tuple[Named, Record]:
 
     Returns:
         Tensors by name on the CPU (`leaf/…`, `buffer/…`, `memory/…`, `output/…`, `optimizer/…`,
-        `run/…`), and the rest as plain data.
+        `evolution/…`, `run/…`), and the rest as plain data.
     """
     tensors = {f"run/{name}": getattr(part, name) for name in ("alive", "peak", "loss_sum")}
     record: Record = {name: getattr(part, name) for name in _PLAIN}
@@ -30,6 +30,11 @@ def state_of(part: Training) -> tuple[Named, Record]:
         tensors |= {f"leaf/{name}": leaf for name, leaf in part.handles.items()}
         tensors |= {f"buffer/{name}": buffer for name, buffer in part.buffers.items()}
         tensors |= _flat("memory", part.memory) | _flat("output", part.output_memory)
+    if any(part.extra):
+        record["extra"] = part.extra
+    if part.evolution is not None:
+        state, record["evolution"] = part.evolution.state()
+        tensors |= {f"evolution/{name}": tensor for name, tensor in state.items()}
     if part.optimizer is not None:
         record["moving"], record["optimizer"] = part.moving, []
         for i, slab in enumerate(part.slabs):
@@ -72,8 +77,11 @@ def restore(part: Training, tensors: Named, record: Record) -> None:
             inside |= {k: tensors[f"optimizer/{i}/{k}"] for k in kept["on_cpu"]}
             if inside or kept["plain"]:
                 part.optimizer.state[part.slabs[i].tensor] = inside | kept["plain"]
+        if part.evolution is not None:
+            part.evolution.restore(_under("evolution", tensors), record["evolution"])
     for name in ("alive", "peak", "loss_sum"):
         setattr(part, name, moved[f"run/{name}"])
+    part.extra = record.get("extra", part.extra)
     for name in _PLAIN:
         setattr(part, name, record[name])
 

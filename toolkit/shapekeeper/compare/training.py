@@ -14,10 +14,18 @@ from torch import Tensor
 from shapekeeper.constraints import Constraint
 from shapekeeper.optimizers import fuse
 from shapekeeper.randomness import Noise, seed_of
-from shapekeeper.strategies import Strategy, StrategyError, stage_ends
+from shapekeeper.strategies import (
+    Projection,
+    RejectionEvolution,
+    Strategy,
+    StrategyError,
+    stage_ends,
+)
 from shapekeeper.tasks import Task
 
 from .batches import Batches
+from .candidates import Judged, Panel
+from .evolution import Evolution
 from .program import Named, Program
 from .slabs import Slab, treats_all_alike
 
@@ -49,6 +57,8 @@ class Training:
         seconds: Time spent on them; its share of what was computed in company.
         history: Rows of the table so far.
         notes: What a reader of the results should know.
+        extra: Forward passes of each run beyond one a step.
+        evolution: What evolves the runs, in a stage that does.
     """
 
     def __init__(
@@ -79,6 +89,8 @@ class Training:
         self.alive = torch.ones(self.runs, dtype=torch.bool, device=device)
         self.peak = torch.zeros(self.runs, dtype=torch.float64, device=device)
         self.loss_sum, self.loss_steps = torch.zeros_like(self.peak), 0
+        self.extra = [0] * self.runs
+        self.evolution: Evolution | None = None
 
     @property
     def finished(self) -> bool:
@@ -88,7 +100,7 @@ class Training:
     @property
     def companions(self) -> Any:
         """Parts for which this is equal can share a forward and a backward pass."""
-        if not self.batched or self.program.on_outputs:
+        if not self.batched or self.program.on_outputs or self.hooks.evolves:
             return id(self)
         return id(self.batches), self.stage.model, self.step
 
@@ -117,6 +129,7 @@ class Training:
 
     def enter(self, index: int) -> None:
         """Begin a stage: values pass by name and shape, everything else starts anew."""
+        self.notes += self._words_of_evolution()  # of the stage before
         self.index, self.stage = index, self.stages[0][index]
         self.hooks = self.stage.strategy
         self.peak = torch.zeros_like(self.peak)
@@ -140,6 +153,22 @@ class Training:
         self.bound = self._bound()
         self.slabs: list[Slab] = []
         self.optimizer: torch.optim.Optimizer | None = None
+        self.evolution = self._evolution()
+
+    def _evolution(self) -> Evolution | None:
+        """Searches around what the runs are, in a stage that evolves."""
+        if not isinstance(self.hooks, RejectionEvolution):
+            return None
+        self.panel = Panel(self.hooks, self.program, self.handles, self.memory)
+        self.notes.append(
+            f"{type(self.hooks).__name__}: evaluations counts forward passes of candidates, others "
+            "forward-backward passes; the optimizer of the task is not used."
+        )
+        seeds = [*self.seeds] * len(self.strategies)
+        purpose = f"evolution/{self.index}"
+        through = isinstance(self.hooks.inside, Projection) and self.program.on_weights
+        project = self.panel.project if through else None
+        return Evolution(self.hooks, seeds, purpose, self.panel.flat(self.handles), project)
 
     def _for_each_strategy(self, named: Named) -> Named:
         """Tensors of all seeds, once for each strategy."""
@@ -205,10 +234,12 @@ class Training:
         if not self.hooks.advances:
             return
         if self.program.on_outputs:
+            graded = all(c.graded for c in self.program.on_outputs.values())
             raise StrategyError(
                 f"{self.hooks.label} moves weights, and {[*self.program.on_outputs]} are layers, "
-                "whose values nothing moves. Unconstrained, Penalty, AugmentedLagrangian, Freeze, "
-                "Staged, Projection and Reparametrization hold them."
+                "whose values nothing moves. Unconstrained, Penalty, "
+                f"{'AugmentedLagrangian, ' if graded else ''}Freeze, Staged, Projection, "
+                "Reparametrization and RejectionEvolution hold them."
             )
         self.notes.append(
             f"{type(self.hooks).__name__} takes its own steps, of all tensors; the optimizer of "
@@ -290,6 +321,36 @@ class Training:
             if self.device.type != "cpu" or not self.alive.all():
                 torch.where(self._rows_of(old), slab.tensor, old, out=slab.tensor)
             self._repair(slab, old, lr=float(optimizer.param_groups[0]["lr"]))
+
+    @torch.no_grad()
+    def evolve(self) -> None:
+        """One step of an evolution: its share of the forward passes, on the batch of the step."""
+        assert self.evolution is not None
+        assert isinstance(self.hooks, RejectionEvolution)
+        evolution, batch = self.evolution, self.batch()
+        begin = self.ends[self.index - 1] if self.index else 0
+        share = (self.step + 1 - begin) / (self.ends[self.index] - begin)
+        before = list(evolution.spent)
+
+        def judge(runs: list[int], points: np.ndarray) -> Judged:
+            with self.own_randomness():
+                return self.panel.judge(runs, points, self.buffers, batch)
+
+        def show(run: int, x: np.ndarray, judged: Judged, row: int) -> None:
+            for name, leaf in self.panel.leaves(x[None]).items():
+                self.handles[name][run] = leaf[0]
+            for name, buffer in self.buffers.items():
+                buffer[run] = judged.buffers[name][row]
+
+        living = self.alive.nonzero().flatten().tolist()
+        due = round(share * self.hooks.evaluations)
+        if evolution.go_on(due, living, judge, show):
+            self.loss_sum += torch.from_numpy(evolution.loss).to(self.loss_sum)
+            self.loss_steps += 1
+            self.peak = torch.maximum(self.peak, torch.from_numpy(evolution.worst).to(self.peak))
+        spent = zip(self.extra, evolution.spent, before, strict=True)
+        self.extra = [extra + now - then - 1 for extra, now, then in spent]
+        self.step += 1
 
     def learn(self, passed: Named) -> None:
         """What the strategy takes from the values of bound layers, after the step."""
@@ -409,7 +470,8 @@ class Training:
         columns |= self._violations(weights, raw, passed)
         alive = self.alive.cpu().numpy()
         columns = {name: np.where(alive, _numbers(c), np.nan) for name, c in columns.items()}
-        columns |= {"diverged": ~alive, "evaluations": self.step}
+        passes = [self.step + extra for extra in self.extra]
+        columns |= {"diverged": ~alive, "evaluations": np.array(passes)}
         # In company, what the rows cost can't be told apart.
         columns["seconds"] = self.seconds / len(self.strategies)
         runs = [(label, seed) for label in self.strategies for seed in self.seeds]
@@ -496,7 +558,12 @@ class Training:
                 for label, count in zip(self.strategies, lost, strict=False)
                 if count
             ]
-        return sentences
+        return sentences + self._words_of_evolution()
+
+    def _words_of_evolution(self) -> list[str]:
+        """How many candidates of this stage have obeyed, if it evolves."""
+        told = self.evolution.words() if self.evolution else ""
+        return [f"{', '.join(self.strategies)}: {told}"] if told else []
 
 
 def take_step(parts: list[Training]) -> None:
@@ -506,6 +573,10 @@ def take_step(parts: list[Training]) -> None:
         parts: Each in the stage to which the step belongs.
     """
     first, started = parts[0], perf_counter()
+    if first.hooks.evolves:
+        first.evolve()
+        first.seconds += perf_counter() - started
+        return
     sizes = [part.runs for part in parts]
     with first.own_randomness():
         seen = [part.weights() for part in parts]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from shapekeeper.optimizers import ELEMENTWISE, asks_again
-from shapekeeper.strategies import Stage, Strategy, StrategyError
+from shapekeeper.strategies import RejectionEvolution, Stage, Strategy, StrategyError
 from shapekeeper.tasks import Task, TaskError
 
 from .training import Shelf, Training, take_step
@@ -34,7 +34,7 @@ def misfit(task: Task, strategy: Strategy) -> str:
         why_not_batched(task, strategy.variants()[0], [0], torch.device("cpu"), {})
     except TaskError as error:
         return " ".join(error.problems)
-    except StrategyError as error:
+    except (StrategyError, ImportError) as error:
         return str(error)
     return ""
 
@@ -56,11 +56,13 @@ def why_not_batched(
 
     Raises:
         TaskError: If a single run can't take a step either, or the optimizer needs a closure.
+        ImportError: If the strategy needs a library that is not installed.
     """
     for stage in strategy.stages():
         staged = replace(task, model=stage.model) if stage.model else task
         tried = Stage(1.0, stage.strategy)
-        reason = "" if stage.strategy.advances else _why_not_optimizer(staged)
+        own = stage.strategy.advances or stage.strategy.evolves
+        reason = "" if own else _why_not_optimizer(staged)
         if reason := reason or _why_not_model(staged, tried, seeds, device, shelf):
             return reason
     return ""
@@ -86,15 +88,16 @@ def _why_not_model(
     task: Task, stage: Stage, seeds: list[int], device: torch.device, shelf: Shelf
 ) -> str:
     """Try one step as one program, then alone."""
+    strategy, steps = _one_generation(task, stage.strategy)
 
     def attempt(tried: list[int], batched: bool) -> Exception | None:
-        one = {stage.strategy.label: stage.strategy}
-        training = Training(task, one, tried, 1, device, batched, shelf)
+        one = {stage.strategy.label: strategy}
+        training = Training(task, one, tried, steps, device, batched, shelf)
         try:
             training.turn()
             take_step([training])
             training.rows()
-        except (StrategyError, TaskError):
+        except (StrategyError, TaskError, ImportError):
             raise
         except Exception as error:
             return error
@@ -107,3 +110,12 @@ def _why_not_model(
         problem = f"One training step fails: {type(alone).__name__}: {alone}"
         raise TaskError(f"task {task.name!r}", [problem]) from alone
     return f"its model can't run under torch.vmap ({str(together).strip().splitlines()[0]})"
+
+
+def _one_generation(task: Task, strategy: Strategy) -> tuple[Strategy, int]:
+    """Over how many steps to spread an evolution, so that the first is one generation, no more."""
+    if not isinstance(strategy, RejectionEvolution):
+        return strategy, 1
+    numbers = sum(p.numel() for p in task.start_model(0).parameters() if p.requires_grad)
+    generations = strategy.evaluations // (strategy.candidates(numbers) + 1)
+    return replace(strategy, violators="ranked"), max(1, generations)

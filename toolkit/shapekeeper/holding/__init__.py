@@ -187,8 +187,13 @@ def _strategy_problems(strategy: Strategy, steps: int | None) -> list[str]:
     if len(variants := strategy.variants()) > 1:
         labels = [variant.label for variant in variants]
         return [f"Wanted one strategy, got a sweep over {labels}; compare runs sweeps."]
-    problems = []
     parts = strategy.stages()
+    if evolving := [part.strategy for part in parts if part.strategy.evolves]:
+        return [
+            f"{type(evolving[0]).__name__} tries whole populations of networks on each batch, "
+            "which your loop has only one of: use compare."
+        ]
+    problems = []
     if len(parts) > 1 and not (isinstance(steps, int) and steps >= 1):
         problems.append(f"{strategy.label} needs steps=, the number of all steps, got {steps!r}.")
     if any(part.model for part in parts):
@@ -220,10 +225,11 @@ def _step_problems(names: Names, strategy: Strategy, optimizers: list[Optimizer]
             "all constraints in one call, or call held.remove() before."
         )
     if names.outputs:
+        graded = all(c.graded for c in names.outputs.values())
         problems.append(
             f"{strategy.label} moves weights, and {[*names.outputs]} are layers, whose values "
-            "nothing moves. Penalty, AugmentedLagrangian, Freeze, Projection and "
-            "Reparametrization hold them."
+            f"nothing moves. Penalty, {'AugmentedLagrangian, ' if graded else ''}Freeze, "
+            "Projection and Reparametrization hold them."
         )
     return problems
 

@@ -14,6 +14,7 @@ from shapekeeper.strategies import (
     Freeze,
     Penalty,
     Projection,
+    RejectionEvolution,
     Reparametrization,
     Stage,
     Staged,
@@ -153,6 +154,10 @@ def _frictions(text: str) -> list[float | None]:
     return [None if p.lower() == "none" else _number(p) for p in _parts(text, wanted)]
 
 
+def _populations(text: str) -> list[int | None]:
+    return [None] if text.strip().lower() == "none" else [*_wholes(text)]
+
+
 def _choice(name: str, choices: Iterable[str] | Mapping[str, Any], text: str, hint: str) -> Setting:
     known = dict(choices) if isinstance(choices, Mapping) else {c: c for c in choices}
     return Setting(name, text, hint, _chosen(known), tuple(known))
@@ -171,6 +176,9 @@ PARTS: dict[str, Strategy] = {
     "Projection": Projection(),
     "Reparametrization": Reparametrization(),
 }
+
+
+INSIDE = {"none": None, "Projection": Projection(), "Reparametrization": Reparametrization()}
 
 
 def _staged(share: float | list[float], first: Strategy, then: Strategy) -> list[Strategy]:
@@ -281,6 +289,28 @@ KINDS = {
             _sweep("step_size", "0.1", "Above 0."),
             _sweep("temperature", "0", "In units of the loss, from 0 up."),
             Setting("friction", "none", f"none: no momenta. {SWEEP} Above 0.", _frictions),
+        ),
+        "a smaller step_size",
+    ),
+    "RejectionEvolution": Kind(
+        RejectionEvolution,
+        "hexagon-open",
+        "#c53294",
+        "#cc6fc1",
+        "Varies all weights at random, without gradients: a network that violates the shape is "
+        "rejected, the best of the others is varied on.",
+        "where no candidate obeys it learns nothing; its evaluations are forward passes, no steps",
+        (
+            _sweep("step_size", "0.1", "Of the first variations, above 0."),
+            Setting("evaluations", "20000", f"Forward passes of a seed. {SWEEP}", _wholes),
+            Setting("population", "none", "none: by the number of weights. From 4.", _populations),
+            _choice(
+                "violators",
+                ("rejected", "ranked"),
+                "rejected",
+                "rejected: never kept; ranked: behind those that obey, by how much they violate.",
+            ),
+            _choice("inside", INSIDE, "none", "What weights and layers pass through."),
         ),
         "a smaller step_size",
     ),

@@ -10,7 +10,7 @@ const MARKS = {
   square: "M-4.8 -4.8H4.8V4.8H-4.8Z",
   circle: "M-5.2 0A5.2 5.2 0 1 0 5.2 0A5.2 5.2 0 1 0 -5.2 0Z",
   hexagon: "M-3 -5.2H3L6 0L3 5.2H-3L-6 0Z",
-  "hexagon-open": "M-3 -5.2H3L6 0L3 5.2H-3L-6 0Z",
+  "hexagon-open": "M-5.2 -3V3L0 6L5.2 3V-3L0 -6Z",
 };
 
 /** A group in the color of a strategy, which follows the theme. */

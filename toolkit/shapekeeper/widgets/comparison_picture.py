@@ -21,9 +21,11 @@ MARKS = {
     "up": "M0-5.5L5 4H-5Z",
     "down": "M0 5.5L5-4H-5Z",
     "diamond": "M0-5.5L5.5 0L0 5.5L-5.5 0Z",
+    "diamond-open": "M0-5.5L5.5 0L0 5.5L-5.5 0Z",
     "square": "M-4-4H4V4H-4Z",
     "circle": "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0",
     "hexagon": "M-5 0L-2.5-4.4H2.5L5 0L2.5 4.4H-2.5Z",
+    "hexagon-open": "M-4.4-2.5V2.5L0 5L4.4 2.5V-2.5L0-5Z",
 }
 Points = Mapping[str, Mapping[str, Sequence[Any]]]
 
@@ -205,7 +207,7 @@ def _frame(
 
 
 def _mark(x: float, y: float, look: Mapping[str, Any]) -> str:
-    path, open = MARKS[look["mark"].removesuffix("-open")], not look["filled"]
+    path, open = MARKS[look["mark"]], not look["filled"]
     fill = "#fff" if open else look["light"]
     return (
         f'<path d="{path}" transform="translate({x:.1f} {y:.1f})" fill="{fill}"'

@@ -437,15 +437,20 @@ class Setup:
         return all(self._promised(stage) for stage in strategy.stages())
 
     def _promised(self, stage: Stage) -> bool:
+        return self._promises(stage) == {"structural"}
+
+    def _promises(self, stage: Stage) -> set[str]:
+        """What is promised of all that the task binds."""
         asked = set() if self._outputs_alone else {stage.strategy.guarantee}
-        asked |= set() if self._weights_alone else {stage.strategy.output_guarantee}
-        return asked == {"structural"}
+        return asked | (set() if self._weights_alone else {stage.strategy.output_guarantee})
 
     def _promise(self, entry: Entry) -> str:
         variants = [v for one in entry.strategies() for v in one.variants()]
         metric = self.task.metric_name if self.task else "metric"
-        last = bool(variants) and all(self._promised(v.stages()[-1]) for v in variants)
-        return words.promise(self.always(entry), last, metric)
+        ends = [self._promises(v.stages()[-1]) for v in variants]
+        last = bool(ends) and all(promises == {"structural"} for promises in ends)
+        checked = bool(ends) and not any("none" in promises for promises in ends)
+        return words.promise(self.always(entry), last, checked, metric)
 
 
 def _entry(strategy: Strategy) -> Entry:
@@ -478,6 +483,8 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value))
     if value is None:
         return "none"
+    if isinstance(value, Strategy):
+        return value.label
     return number_text(value) if isinstance(value, int | float) else str(value)
 
 
@@ -535,6 +542,8 @@ def _stage(stage: Stage) -> str:
 
 
 def _literal(value: Any) -> str:
+    if isinstance(value, Strategy):
+        return call(value)
     return repr(list(value)) if isinstance(value, tuple) else literal(value)
 
 

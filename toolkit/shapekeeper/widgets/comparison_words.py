@@ -130,12 +130,14 @@ def fits(reason: str) -> str:
     return reason or "every shape of this task"
 
 
-def promise(always: bool, last: bool, metric: str) -> str:
+def promise(always: bool, last: bool, checked: bool, metric: str) -> str:
     """What a strategy promises of the shape."""
     if always:
         return "the shape holds at every step"
     if last:
         return "the shape holds from the last part on"
+    if checked:
+        return "the shape holds on the inputs that were checked, once a candidate obeys"
     return f"none: read violation and {metric} held"
 
 
