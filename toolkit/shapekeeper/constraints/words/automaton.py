@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..constraint import ConstraintError
 from .patterns import read_pattern
 
-__all__ = ["Automaton", "State", "Step"]
+__all__ = ["Automaton", "State", "Step", "alphabet_problems"]
 
 State: TypeAlias = int | str
 Step: TypeAlias = tuple[State, str, State]
@@ -52,7 +52,7 @@ class Automaton:
 
     def __init__(
         self,
-        steps: Mapping[tuple[State, str], State] | Iterable[Step],
+        steps: Mapping[tuple[Any, str], State] | Iterable[Step],  # keys are invariant
         *,
         start: State,
         ends: State | Iterable[State],
@@ -61,7 +61,7 @@ class Automaton:
         listed = _triples(steps)
         wanted = [ends] if isinstance(ends, int | str) else list(ends)
         found = sorted({symbol for _, symbol, _ in listed}) if symbols is None else list(symbols)
-        problems = _alphabet_problems(found) + _step_problems(listed, found)
+        problems = alphabet_problems(found) + _step_problems(listed, found)
         states = {start, *(s for s, _, _ in listed), *(t for _, _, t in listed)}
         problems += [
             f"Wanted ends among the states, got {end!r}; no step leads there."
@@ -197,7 +197,8 @@ def _table(steps: tuple[Step, ...]) -> str:
     return f"{{{inside}}}"
 
 
-def _alphabet_problems(symbols: list[str]) -> list[str]:
+def alphabet_problems(symbols: Sequence[str]) -> list[str]:
+    """What is wrong with an alphabet, a sentence each."""
     problems = []
     if odd := [s for s in symbols if not isinstance(s, str) or not s or any(map(str.isspace, s))]:
         problems.append(f"Wanted symbols that are words without blanks, got {odd[0]!r}.")

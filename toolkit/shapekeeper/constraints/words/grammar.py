@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..constraint import Constraint, ConstraintError
-from .automaton import Automaton, State, Step
+from .automaton import Automaton, State, Step, alphabet_problems
 from .lattice import PAD, Lattice, Source
 from .patterns import pattern_symbols
 from .rules import read_rules, rules_source, terminals
@@ -94,7 +94,7 @@ class Grammar(Constraint):
     @classmethod
     def from_table(
         cls,
-        steps: Mapping[tuple[State, str], State] | Iterable[Step],
+        steps: Mapping[tuple[Any, str], State] | Iterable[Step],  # keys are invariant
         *,
         start: State,
         ends: State | Iterable[State],
@@ -146,8 +146,8 @@ class Grammar(Constraint):
         """A list of words; where their lengths differ, the shorter ones are padded.
 
         Args:
-            words: Texts, whose symbols are single characters or, with blanks, what stands between
-                them; or sequences of symbols.
+            words: Texts, whose symbols are single characters or, if any text has blanks, what
+                stands between them; or sequences of symbols.
             alphabet: The symbols in their order; by default those that occur, sorted.
 
         Returns:
@@ -161,7 +161,9 @@ class Grammar(Constraint):
             >>> Grammar.from_words(["ab", "ba", "a"]).symbols
             ('a', 'b', '·')
         """
-        listed = [_symbols_of(word) for word in words]
+        given = list(words)
+        by_blanks = any(isinstance(word, str) and " " in word.strip() for word in given)
+        listed = [_symbols_of(word, by_blanks) for word in given]
         if not listed or not all(listed):
             raise ConstraintError(
                 f"Wanted words of at least one symbol, got {'an empty one' if listed else 'none'}."
@@ -230,10 +232,12 @@ class Grammar(Constraint):
         unrolled: Source,
     ) -> None:
         """Set the fields, and unroll the language."""
-        if not isinstance(length, int) or length < 1:
+        if type(length) is not int or length < 1:
             raise ConstraintError(f"Wanted a length of at least 1 slot, got {length!r}.")
         if not alphabet:
             raise ConstraintError("Wanted at least one symbol, got none.")
+        if problems := alphabet_problems(alphabet):
+            raise ConstraintError(" ".join(problems))
         if up_to and PAD in alphabet:
             raise ConstraintError(f"“{PAD}” stands for padding; wanted another symbol for it.")
         fields = {"form": form, "source": source, "length": length, "up_to": bool(up_to)}
@@ -335,6 +339,7 @@ class Grammar(Constraint):
         Returns:
             A whole number from 0 to the length, `(*batch)`.
         """
+        self.check(tuple(x.shape))
         with torch.no_grad():
             read = one_hot(x.detach()) * ~x.isnan().any(-1, keepdim=True)
             agreeing = (best_word(read, self.lattice) * read).sum((-2, -1))
@@ -356,6 +361,7 @@ class Grammar(Constraint):
         Raises:
             ConstraintError: If a score is infinite or NaN.
         """
+        self.check(tuple(x.shape))
         check_finite(x)
         return best_word(x, self.lattice, surrogate="softmax")
 
@@ -380,6 +386,7 @@ class Grammar(Constraint):
             tensor([[ 0.2500, -0.2500],
                     [ 0.2500, -0.2500]])
         """
+        self.check(tuple(u.shape))
         check_finite(u)
         return best_word(u, self.lattice, surrogate="marginals")
 
@@ -403,6 +410,7 @@ class Grammar(Constraint):
             >>> Grammar.from_words(["aa", "bb"]).log_probability(torch.zeros(2, 2)).exp()
             tensor(0.5000)
         """
+        self.check(tuple(scores.shape))
         check_finite(scores)
         return legal_share(scores, self.lattice)
 
@@ -431,6 +439,7 @@ class Grammar(Constraint):
             tensor([[0.3333, 0.6667],
                     [0.3333, 0.6667]])
         """
+        self.check(tuple(scores.shape))
         check_finite(scores)
         return marginals(scores, self.lattice)
 
@@ -447,6 +456,7 @@ class Grammar(Constraint):
         Raises:
             ConstraintError: If a score is infinite or NaN.
         """
+        self.check(tuple(scores.shape))
         check_finite(scores)
         return draw_word(scores, self.lattice, generator)
 
@@ -462,8 +472,8 @@ class Grammar(Constraint):
         """Words as one-hot tensors, legal or not.
 
         Args:
-            words: Texts or sequences of symbols, at most `length` of them each; with `up_to`
-                shorter ones are padded.
+            words: Texts, with blanks between symbols of several characters, or sequences of
+                symbols; at most `length` of them each. With `up_to` shorter ones are padded.
 
         Returns:
             `(words, length, symbols)`.
@@ -476,7 +486,8 @@ class Grammar(Constraint):
             tensor([[[0., 1.],
                      [1., 0.]]])
         """
-        listed = [_symbols_of(word) for word in words]
+        by_blanks = any(len(symbol) > 1 for symbol in self.alphabet)
+        listed = [_symbols_of(word, by_blanks) for word in words]
         where = {symbol: i for i, symbol in enumerate(self.symbols)}
         _refuse_foreign([symbol for word in listed for symbol in word], self.symbols)
         for word in listed:
@@ -583,10 +594,10 @@ def _prefixes(words: list[Word]) -> Source:
     return Source((0, 0, len(words)), moves, is_end)
 
 
-def _symbols_of(word: str | Iterable[str]) -> Word:
+def _symbols_of(word: str | Iterable[str], by_blanks: bool) -> Word:
     if not isinstance(word, str):
         return tuple(word)
-    return tuple(word.split() if any(map(str.isspace, word.strip())) else word.strip())
+    return tuple(word.split() if by_blanks else "".join(word.split()))
 
 
 def _refuse_foreign(found: Iterable[str], symbols: tuple[str, ...]) -> None:

@@ -7,16 +7,20 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from ..constraint import ConstraintError
+from .merging import alike
 
 __all__ = ["pattern_symbols", "read_pattern"]
 
 SIGNS = "|()*+?{}[].^\\"
 MOST_COPIES = 1000  # of what is repeated
+MOST_STATES = 20_000  # before those that are alike are joined
 
-# ("symbol", name, place), ("any", names to leave out), ("join" | "either", parts),
+# ("some", names), ("any", names to leave out), ("join" | "either", parts),
 # ("repeat", part, least, most or None)
 Tree: TypeAlias = tuple[Any, ...]
 Table: TypeAlias = list[tuple[int, str, int]]
+Letters: TypeAlias = dict[tuple[int, ...], str]  # numbers of symbols -> what pyformlang reads
+Moves: TypeAlias = dict[frozenset, dict[str, frozenset]]
 
 
 def read_pattern(
@@ -53,7 +57,9 @@ def read_pattern(
         )
     if not alphabet:
         raise ConstraintError(f"Wanted a pattern with at least one symbol, got “{pattern}”.")
-    return tuple(alphabet), *_smallest(_spelled(tree, alphabet), alphabet)
+    letters: Letters = {}
+    spelled = _spelled(tree, alphabet, letters)
+    return tuple(alphabet), *_smallest(spelled, alphabet, letters)
 
 
 def pattern_symbols(pattern: str) -> tuple[str, ...]:
@@ -93,8 +99,8 @@ class _Reader:
 
     @property
     def next(self) -> str:
-        """The next character, empty at the end; blanks between words are passed over."""
-        while self.words and self.pattern[self.place : self.place + 1].isspace():
+        """The next character, empty at the end; blanks are passed over."""
+        while self.pattern[self.place : self.place + 1].isspace():
             self.place += 1
         return self.pattern[self.place : self.place + 1]
 
@@ -121,12 +127,19 @@ class _Reader:
     def repeated(self) -> Tree:
         """One thing, and how often."""
         tree = self.one()
-        while self.next and self.next in "*+?{":
-            sign = self.next
-            self.place += 1
-            least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(sign) or self.counts()
-            tree = ("repeat", tree, least, most)
-        return tree
+        if not self.next or self.next not in "*+?{":
+            return tree
+        sign = self.next
+        self.place += 1
+        least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(sign) or self.counts()
+        if self.next and self.next in "*+?{":  # to Python, a+? is a lazy a+, and not (a+)?
+            self.refuse("Wanted one sign that repeats, or brackets before the next", self.shown)
+        return ("repeat", tree, least, most)
+
+    @property
+    def shown(self) -> str:
+        """The next character in quotes."""
+        return f"“{self.next}”"
 
     def counts(self) -> tuple[int, int | None]:
         """What stands in curly brackets."""
@@ -144,7 +157,7 @@ class _Reader:
 
     def one(self) -> Tree:
         """A symbol, a group, a class, or any."""
-        sign, place = self.next, self.place
+        sign = self.next
         if sign in "*+?{":
             self.refuse(f"Wanted something to repeat before “{sign}”", "nothing")
         if sign == "(":
@@ -162,7 +175,7 @@ class _Reader:
             return ("any", [])
         if sign in "]}^":
             self.refuse(f"Wanted a backslash before a “{sign}” that is a symbol", f"“{sign}”")
-        return ("symbol", self.symbol(), place)
+        return ("some", [self.symbol()])
 
     def symbol(self) -> str:
         """The name of one symbol."""
@@ -209,36 +222,48 @@ class _Reader:
         self.place += 1
         if not names:
             self.refuse("Wanted at least one symbol between [ and ]", "none", opened)
-        if but:
-            return ("any", names)
-        return ("either", [("symbol", name, opened) for name in names])
+        return ("any" if but else "some", names)
 
 
-def _spelled(tree: Tree, alphabet: list[str]) -> str:
-    """The tree as pyformlang writes it; symbols by their number, so that none needs a backslash."""
+def _spelled(tree: Tree, alphabet: list[str], letters: Letters) -> str:
+    """The tree as pyformlang writes it; symbols that may stand in one place are one letter.
+
+    So a text is no longer for a large alphabet, and no symbol needs a backslash.
+    """
     kind = tree[0]
-    if kind == "symbol":
-        return f"s{alphabet.index(tree[1])}"
-    if kind == "any":
-        left = [f"s{i}" for i, name in enumerate(alphabet) if name not in tree[1]]
-        if not left:
+    if kind in ("some", "any"):
+        found = tuple(i for i, name in enumerate(alphabet) if (name in tree[1]) == (kind == "some"))
+        if not found:
             raise ConstraintError(
                 f"Wanted a symbol that is not among {tree[1]}, but the alphabet is {alphabet}."
             )
-        return f"({'|'.join(left)})"
-    if kind == "either":
-        return f"({'|'.join(_spelled(part, alphabet) for part in tree[1])})"
-    if kind == "join":
-        return f"({' '.join(_spelled(part, alphabet) for part in tree[1])})" if tree[1] else "$"
+        return letters.setdefault(found, f"s{len(letters)}")
+    if kind in ("either", "join"):
+        parts = [_spelled(part, alphabet, letters) for part in tree[1]]
+        return _halved(parts, "|" if kind == "either" else " ")
     _, part, least, most = tree
-    once = _spelled(part, alphabet)
+    once = _spelled(part, alphabet, letters)
     copies = [once] * least
     copies += [f"({once})*"] if most is None else [f"({once}|$)"] * (most - least)
-    return f"({' '.join(copies)})" if copies else "$"
+    return _halved(copies, " ")
 
 
-def _smallest(spelled: str, alphabet: list[str]) -> tuple[Table, int, list[int]]:
-    """Pyformlang's minimal automaton, with states numbered as they are reached."""
+def _halved(parts: list[str], sign: str) -> str:
+    """All parts with a sign between them, in brackets that are no deeper than they must be.
+
+    Of three parts without brackets, pyformlang reads the first and calls itself for the others.
+    """
+    if len(parts) <= 1:
+        return parts[0] if parts else "$"
+    middle = len(parts) // 2
+    return f"({_halved(parts[:middle], sign)}{sign}{_halved(parts[middle:], sign)})"
+
+
+def _smallest(spelled: str, alphabet: list[str], letters: Letters) -> tuple[Table, int, list[int]]:
+    """The minimal automaton of what pyformlang reads, with states numbered as they are reached.
+
+    Its own `minimize` follows every path, which never ends where there are many.
+    """
     try:
         from pyformlang.regular_expression import Regex
     except ImportError as error:
@@ -246,22 +271,73 @@ def _smallest(spelled: str, alphabet: list[str]) -> tuple[Table, int, list[int]]
             "Grammars from a pattern need pyformlang: pip install 'shapekeeper[grammar]'. "
             "Grammar.from_table, from_words and from_rules do without."
         ) from error
-    machine: Any = Regex(spelled).to_epsilon_nfa()
-    machine = machine.minimize()
-    steps = {
-        str(source.value): {symbol.value: str(target.value) for symbol, target in moves.items()}
-        for source, moves in machine.to_dict().items()
+    moves, ends = _deterministic(Regex(spelled).to_epsilon_nfa(), alphabet, letters)
+    leading = _leading(moves, ends)
+    kept = {
+        state: {symbol: target for symbol, target in onward.items() if target in leading}
+        for state, onward in moves.items()
+        if state in leading
     }
-    ends = {str(state.value) for state in machine.final_states}
-    order = {str(machine.start_state.value): 0}
+    block = alike(kept, ends)
+    first = {block[state]: state for state in reversed(kept)}
+    order = {block[state]: None for state in list(moves)[:1] if state in kept}
     table: Table = []
-    for source in (waiting := list(order)):
-        for i, symbol in enumerate(alphabet):
-            target = steps.get(source, {}).get(f"s{i}")
+    for number in (waiting := list(order)):
+        for symbol in alphabet:
+            target = kept[first[number]].get(symbol)
             if target is None:
                 continue
-            if target not in order:
-                order[target] = len(order)
-                waiting.append(target)
-            table.append((order[source], symbol, order[target]))
-    return table, 0, sorted(order[end] for end in ends if end in order)
+            if block[target] not in order:
+                order[block[target]] = None
+                waiting.append(block[target])
+            table.append((number, symbol, block[target]))
+    name = {number: i for i, number in enumerate(order)}
+    renamed = [(name[source], symbol, name[target]) for source, symbol, target in table]
+    return renamed, 0, sorted({name[block[end]] for end in ends})
+
+
+def _deterministic(
+    machine: Any, alphabet: list[str], letters: Letters
+) -> tuple[Moves, set[frozenset]]:
+    """Sets of states that words lead to, the start first, and those where words end."""
+    meant = {letter: numbers for numbers, letter in letters.items()}
+    closed = {state: frozenset(machine.eclose(state)) for state in machine.states}
+    onward = {
+        state: [
+            (meant[letter.value], frozenset().union(*(closed[target] for target in targets)))
+            for letter, targets in steps.items()
+            if letter.value in meant
+        ]
+        for state, steps in machine.to_dict().items()
+    }
+    moves: Moves = {}
+    waiting = [frozenset().union(*(closed[state] for state in machine.start_states))]
+    for state in waiting:
+        if state in moves:
+            continue
+        found: dict[int, frozenset] = {}
+        for part in state:
+            for numbers, reached in onward.get(part, []):
+                found |= {i: found.get(i, frozenset()) | reached for i in numbers}
+        moves[state] = {alphabet[i]: found[i] for i in sorted(found)}
+        waiting += dict.fromkeys(found.values())
+        if len(moves) > MOST_STATES:
+            raise ConstraintError(
+                f"Wanted a pattern of at most {MOST_STATES:,} states, got more. Use one that needs "
+                "to remember less, or Grammar.from_words."
+            )
+    return moves, {state for state in moves if state & machine.final_states}
+
+
+def _leading(moves: Moves, ends: set[frozenset]) -> set[frozenset]:
+    """The states that lead to an end."""
+    back: dict[frozenset, list[frozenset]] = {}
+    for source, onward in moves.items():
+        for target in onward.values():
+            back.setdefault(target, []).append(source)
+    found = set(ends)
+    waiting = list(ends)
+    for state in waiting:
+        waiting += (new := set(back.get(state, [])) - found)
+        found |= new
+    return found

@@ -12,6 +12,8 @@ from .lattice import Source
 
 __all__ = ["Rules", "read_rules", "rules_source", "terminals"]
 
+MOST_STACKS = 50_000
+
 Rules: TypeAlias = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
 Stack: TypeAlias = tuple[str, ...]
 
@@ -91,6 +93,11 @@ def rules_source(rules: Rules, start: str) -> Source:
                 if stack not in seen and need(stack) <= left:
                     seen.add(stack)
                     waiting.append(stack)
+            if len(seen) > MOST_STACKS:
+                raise ConstraintError(
+                    f"Wanted at most {MOST_STACKS:,} ways to go on after the same symbols, got "
+                    "more. Use a shorter length, or rules that are less ambiguous."
+                )
         return {symbol: frozenset(found[symbol]) for symbol in sorted(found)}
 
     return Source(frozenset({(start,)}), moves, lambda state: () in state)

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from ..constraint import ConstraintError
 from .automaton import Automaton, State
+from .merging import alike
 from .patterns import SIGNS
 
 __all__ = ["merged", "spelled"]
@@ -59,7 +60,7 @@ def spelled(automaton: Automaton) -> str:
 
 
 def merged(automaton: Automaton) -> Automaton:
-    """The same words over states 0, 1, ... of which no two are alike (Moore 1956).
+    """The same words over states 0, 1, ... of which no two are alike.
 
     Args:
         automaton: One without states that are in no word.
@@ -69,18 +70,7 @@ def merged(automaton: Automaton) -> Automaton:
         >>> merged(chain)
         Automaton({(0, 'a'): 1, (1, 'a'): 1}, start=0, ends=[1])
     """
-    states = automaton.states
-    block: dict[State, int] = {state: int(state in automaton.ends) for state in states}
-    while True:
-        looks = {
-            s: (block[s], *((a, block[t]) for a, t in sorted(automaton.moves(s).items())))
-            for s in states
-        }
-        number = {look: i for i, look in enumerate(dict.fromkeys(looks[s] for s in states))}
-        is_settled = len(number) == len(set(block.values()))
-        block = {state: number[looks[state]] for state in states}
-        if is_settled:
-            break
+    block = alike({state: automaton.moves(state) for state in automaton.states}, automaton.ends)
     return Automaton(
         [(block[s], symbol, block[t]) for s, symbol, t in automaton.steps],
         start=block[automaton.start],

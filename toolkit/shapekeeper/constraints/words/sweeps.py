@@ -111,7 +111,7 @@ class _Word(_OnBatches):
             read = tables(lattice, s)
             return _walk(read, s, _later(read, s, noise is not None)[0], noise)
 
-        draws = [] if noise is None else [noise.permute(1, 2, 0)]
+        draws = [] if noise is None else [_columns(noise)]
         return _by_parts(sweep, lattice, _level(x), *draws).to(x.dtype)
 
     @staticmethod
@@ -254,7 +254,7 @@ def _by_parts(sweep: Sweep, lattice: Lattice, x: Tensor, *others: Tensor) -> Ten
     events, most = s.shape[-1], max(1, ROOM // lattice.steps)
     parts = [
         sweep(*(t[..., at : at + most].contiguous() for t in (s, *others)))
-        for at in range(0, events, most)
+        for at in range(0, max(1, events), most)
     ]
     found = torch.cat(parts, -1) if len(parts) != 1 else parts[0]
     if found.dim() == 1:
@@ -323,5 +323,5 @@ def _by_target(table: Table, steps: Tensor) -> Tensor:
 def _bagged(steps: Tensor, order: Tensor, ends: Tensor) -> Tensor:
     # A bag is a sum of whole rows in a fixed order: as fast as it gets, and on CUDA, unlike
     # index_add, the same each time.
-    rows = steps.reshape(-1, steps.shape[-1])
+    rows = steps.flatten(0, 1)
     return embedding_bag(order, rows, ends, mode="sum", include_last_offset=True)
