@@ -4,6 +4,7 @@ const CANVAS = { width: 588, height: 264 };
 const RADIUS = 24;
 const MONO = 7.9; // width of a character on a chip
 const PAD = "·";
+const LONGEST = 200; // symbols
 const TOO_MANY = 40; // states; above that only the table is readable
 
 const stateKey = (name) => `s:${name}`;
@@ -80,15 +81,18 @@ function removeSymbol(drawn, symbol) {
 const symbolsIn = (text) => [...new Set(text.split(/[\s,]+/).filter(Boolean))];
 
 /** Whether a drawing can be drawn at all. What is wrong with it is for Python to say. */
-function isWellFormed({ states, steps, symbols, length }) {
+function isWellFormed({ states, steps, start, symbols, length }) {
   const names = new Set(states.map((s) => s.name));
   const certain = new Map(steps.map(([source, symbol, target]) => [`${source} ${symbol}`, target]));
   return (
     names.size === states.length &&
+    names.size > 0 &&
+    (start === null || names.has(start)) &&
     new Set(symbols).size === symbols.length &&
     symbols.every((s) => s && s !== PAD && !/\s/.test(s)) &&
     Number.isInteger(length) &&
     length > 0 &&
+    length <= LONGEST &&
     steps.every(
       ([source, symbol, target]) =>
         names.has(source) &&

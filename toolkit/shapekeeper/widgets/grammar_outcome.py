@@ -69,10 +69,9 @@ class GrammarOutcome:
         if drawn.automaton is None or not drawn.count:
             return None
         sizes: dict[str, Any] = {"length": drawn.length, "up_to": drawn.up_to}
-        used = sorted({symbol for _, symbol, _ in drawn.automaton.steps})
-        symbols = None if tuple(used) == drawn.symbols else drawn.symbols
         try:
             if READS and self.pattern and self.is_short:
+                symbols = None if _named(self.pattern) == drawn.symbols else drawn.symbols
                 return Grammar(self.pattern, **sizes, alphabet=symbols)
             trimmed = drawn.automaton.trimmed()
             used = sorted({symbol for _, symbol, _ in trimmed.steps})
@@ -141,6 +140,15 @@ class GrammarOutcome:
 
 
 @lru_cache(maxsize=256)
+def _named(pattern: str) -> tuple[str, ...]:
+    """The alphabet of a pattern that comes without one."""
+    try:
+        return Automaton.from_pattern(pattern).symbols
+    except ConstraintError:  # it names no symbol
+        return ()
+
+
+@lru_cache(maxsize=256)
 def _pattern(automaton: Automaton) -> str:
     """The pattern, where a drawing has one that is worth the search."""
     trimmed = automaton.trimmed()
@@ -203,7 +211,7 @@ def _call(grammar: Grammar) -> str:
     sizes = f"length={grammar.length}" + (", up_to=True" if grammar.up_to else "")
     source = grammar.source
     if grammar.form == "pattern":
-        more = _alphabet(grammar, Automaton.from_pattern(source).symbols)
+        more = _alphabet(grammar, _named(source))
         return f"sk.Grammar({_quoted(source)}, {sizes}{more})"
     if grammar.form == "table":
         steps, start, ends = source
