@@ -8,7 +8,7 @@ from math import isfinite
 from textwrap import indent
 from typing import Any, ParamSpec
 
-from shapekeeper.constraints import FilterShape
+from shapekeeper.constraints import FilterShape, Grammar
 from shapekeeper.regions import RegionGraph
 
 from .rules import Rule
@@ -56,7 +56,7 @@ def _argument(value: Any) -> str:
         return value.code
     if isinstance(value, RegionGraph):
         return value.code().partition("graph = ")[2].strip()
-    if isinstance(value, FilterShape):
+    if isinstance(value, FilterShape | Grammar):
         return f"sk.{value!r}"
     if isinstance(value, Rule):
         return f"sk.tasks.{value!r}"
