@@ -24,6 +24,10 @@ EVERY = [
     sk.Projection(),
     sk.Projection(every=4),
     sk.Reparametrization(),
+    sk.RejectionEvolution(),
+    sk.RejectionEvolution(500, 12, 0.5, "ranked"),
+    sk.RejectionEvolution(inside=sk.Projection()),
+    sk.RejectionEvolution(inside=sk.Reparametrization()),
     sk.Staged(sk.Stage(0.3, sk.Penalty(1.0)), sk.Stage(0.7, sk.Freeze(), rate=0.5)),
 ]
 
@@ -132,10 +136,18 @@ def test_projection_every_third_step():
 
 def test_who_promises_what():
     structural = [s.label for s in EVERY if s.guarantee == "structural"]
-    wanted = ["Freeze", "Projection", "Reparametrization", "Staged Penalty 1 → Freeze"]
-    assert structural == wanted
+    evolved = [
+        "RejectionEvolution",
+        "RejectionEvolution 500, population 12, step 0.5, ranked",
+        "RejectionEvolution Projection inside",
+        "RejectionEvolution Reparametrization inside",
+    ]
+    last = "Staged Penalty 1 → Freeze"
+    assert structural == ["Freeze", "Projection", "Reparametrization", *evolved, last]
     on_outputs = [s.label for s in EVERY if s.output_guarantee == "structural"]
-    assert on_outputs == ["Projection", "Projection 4", "Reparametrization"]
+    assert on_outputs == ["Projection", "Projection 4", "Reparametrization", *evolved[2:]]
+    checked = [s.label for s in EVERY if s.output_guarantee == "empirical"]
+    assert checked == evolved[:2]
 
 
 def test_sweeps():
@@ -156,6 +168,41 @@ def test_stages_fill_all_steps(steps):
     ends = stage_ends(sk.Staged(*thirds).stages(), steps)
     assert ends[-1] == steps
     assert ends == sorted(ends)
+
+
+WORDS = sk.Grammar.from_words(["ab", "ba"])
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda strategy: strategy.output(WORDS, WORDS.encode(["ab"])),
+        lambda strategy: strategy.begin(WORDS, WORDS.encode(["ab"])),
+    ],
+    ids=["layer", "weight"],
+)
+def test_multipliers_need_a_derivative(ask):
+    words = (
+        "Grammar counts what is not allowed, and AugmentedLagrangian prices residuals that have a "
+        "derivative. Unconstrained, Penalty, Freeze, Staged, Projection, Reparametrization and "
+        "RejectionEvolution hold it."
+    )
+    with pytest.raises(sk.StrategyError) as refused:
+        ask(sk.AugmentedLagrangian())
+    assert str(refused.value) == words
+
+
+def test_what_varies_passes_through_what_is_inside():
+    start = torch.tensor([[[3.0, 5.0]]])
+    for inside in (sk.Projection(), sk.Reparametrization()):
+        strategy = sk.RejectionEvolution(inside=inside)
+        leaf, memory = strategy.begin(CLOSED, CLOSED.start(start))
+        moved = strategy.weights(CLOSED, leaf + 1, memory)
+        assert moved.tolist() == [[[4.0, 0.0]]]
+        assert strategy.output(CLOSED, start).tolist() == [[[3.0, 0.0]]]
+    free = sk.RejectionEvolution()
+    assert free.weights(CLOSED, start, {}) is start
+    assert free.output(CLOSED, start) is start
 
 
 @pytest.mark.parametrize(
@@ -179,6 +226,20 @@ def test_stages_fill_all_steps(steps):
         (lambda: sk.Projection(every=0), "Wanted a whole number from 1 up for every, got 0"),
         (lambda: sk.Projection(every=1.5), "Wanted a whole number from 1 up for every, got 1.5"),
         (lambda: sk.Unconstrained(start="anywhere"), "got 'anywhere'"),
+        (
+            lambda: sk.RejectionEvolution(0, population=3, step_size=-1, violators="shot"),
+            "evaluations from 1 up, got 0.*at least 4, or None, got 3.*step_size above 0, got -1"
+            ".*violators='rejected' or violators='ranked', got 'shot'",
+        ),
+        (
+            lambda: sk.RejectionEvolution(inside=sk.Projection(every=2)),
+            r"inside=Projection\(\), .* or None, got Projection\(every=2\)",
+        ),
+        (lambda: sk.RejectionEvolution([100, 2.5]), "whole number of evaluations.*got 2.5"),
+        (
+            lambda: sk.Stage(0.5, sk.RejectionEvolution(), rate=0.1),
+            "RejectionEvolution takes its own steps: wanted rate=1 .* got rate=0.1",
+        ),
         (lambda: sk.Staged(), "Wanted stages, e.g. Stage"),
         (lambda: sk.Staged(sk.Freeze()), "Wanted stages, e.g. Stage"),
         (lambda: sk.Staged(sk.Stage(0.4, sk.Freeze())), "Wanted shares that sum to 1, got 0.4"),

@@ -16,7 +16,7 @@ from shapekeeper.strategies import RejectionEvolution, StrategyError
 from .candidates import Judged, Points
 from .program import Named
 
-__all__ = ["Evolution", "cma_library"]
+__all__ = ["Evolution", "words"]
 
 DIAGONAL = 100  # weights, beyond which the covariance is diagonal
 DRAWS = 10  # times the population are drawn for one generation at most
@@ -25,7 +25,7 @@ NEAR = 2  # standard deviations of each number, which the mean may be off a set 
 FAR = 1e12  # factor on the first step size, or its inverse, beyond which numbers lose their meaning
 
 
-def cma_library() -> Any:
+def _library() -> Any:
     """The library that evolution is done by.
 
     Raises:
@@ -79,7 +79,7 @@ class Evolution:
         shown: Points,
         project: Project | None = None,
     ) -> None:
-        self.hooks, self.library, self.project = hooks, cma_library(), project
+        self.hooks, self.library, self.project = hooks, _library(), project
         self.numbers = shown.shape[1]
         self.population = hooks.candidates(self.numbers)
         if hooks.evaluations <= self.population:
@@ -115,21 +115,6 @@ class Evolution:
         for i, (judged, row) in tried.items():
             self.loss[i], self.worst[i] = judged.loss[row], judged.worst[row]
         return bool(tried)
-
-    def words(self) -> str:
-        """How many candidates obeyed; nothing where what is inside sees to that."""
-        drawn, obeyed, runs = sum(self.drawn), sum(self.obeyed), len(self.drawn)
-        if self.hooks.inside is not None or not drawn:
-            return ""
-        seeds = f" of {runs} seeds" if runs > 1 else ""
-        told = f"{_spaced(obeyed)} of {_spaced(drawn)} candidates{seeds} obeyed"
-        if not (barren := self.obeyed.count(0)):
-            return f"{told}."
-        where = "" if barren == runs else f"in {barren} seeds none did: "
-        left = "it had nothing to start from, and the network stayed as it was"
-        if self.hooks.violators == "ranked":
-            left = "what is shown is the network whose layers violate least"
-        return f"{told}; {where}{left}. Way out: inside=Projection() or Reparametrization()."
 
     # -- one generation ----------------------------------------------------------------------
 
@@ -327,6 +312,28 @@ def _quiet() -> Iterator[None]:
 def _obeys(shown: tuple[Judged, int]) -> bool:
     judged, row = shown
     return bool(judged.obeys[row])
+
+
+def words(label: str, hooks: RejectionEvolution, drawn: list[int], obeyed: list[int]) -> str:
+    """How many candidates obeyed, in a sentence; none where what is inside sees to that.
+
+    Args:
+        label: What the strategy is called.
+        hooks: The strategy.
+        drawn: Candidates of each seed.
+        obeyed: How many of them obeyed.
+    """
+    if hooks.inside is not None or not sum(drawn):
+        return ""
+    seeds = f" of {len(drawn)} seeds" if len(drawn) > 1 else ""
+    told = f"{label}: {_spaced(sum(obeyed))} of {_spaced(sum(drawn))} candidates{seeds} obeyed"
+    if not (barren := obeyed.count(0)):
+        return f"{told}."
+    where = "" if barren == len(drawn) else f"in {barren} seeds none did: "
+    left = "it had nothing to start from, and the network stayed as it was"
+    if hooks.violators == "ranked":
+        left = "what is shown is the network whose layers violate least"
+    return f"{told}; {where}{left}. Way out: inside=Projection()."
 
 
 def _spaced(count: int) -> str:

@@ -12,11 +12,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from shapekeeper.strategies import Strategy, joinable
+from shapekeeper.strategies import RejectionEvolution, Strategy, joinable
 from shapekeeper.tasks import Task
 
 from .checkpoint import Checkpoint
 from .comparison import Comparison, ComparisonError
+from .evolution import words
 from .training import Shelf, Training, take_step
 from .trial import why_not_batched
 
@@ -199,6 +200,7 @@ class Run:
             ignore_index=True,
         )
         remarks = [note for part in parts for note in [*part.notes, *part.warnings()]]
+        remarks += self.words_of_evolution()
         stopped = [] if self.finished else [f"Stopped at step {self.step} of {self.steps}."]
         return Comparison(
             frame=frame,
@@ -214,6 +216,19 @@ class Run:
             tensors=_tensors(parts),
             task=self.task,
         )
+
+    def words_of_evolution(self) -> list[str]:
+        """How many candidates obeyed until now, a sentence for each stage that evolves."""
+        found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        for tally in [t for part in self.parts for t in [*part.tallies, *part.tally()]]:
+            found.setdefault((tally["label"], tally["stage"]), []).append(tally)
+        sentences = []
+        for (label, stage), tallies in found.items():
+            hooks = self.strategies[label].stages()[stage].strategy
+            assert isinstance(hooks, RejectionEvolution)
+            drawn, obeyed = ([n for t in tallies for n in t[key]] for key in ("drawn", "obeyed"))
+            sentences.append(words(label, hooks, drawn, obeyed))
+        return [sentence for sentence in sentences if sentence]
 
     def _parts(self, together: dict[str, bool], groups: list[list[int]]) -> list[Training]:
         """What is trained: sweeps and seeds as rows where that works, else run by run."""

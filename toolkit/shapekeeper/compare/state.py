@@ -30,8 +30,8 @@ def state_of(part: Training) -> tuple[Named, Record]:
         tensors |= {f"leaf/{name}": leaf for name, leaf in part.handles.items()}
         tensors |= {f"buffer/{name}": buffer for name, buffer in part.buffers.items()}
         tensors |= _flat("memory", part.memory) | _flat("output", part.output_memory)
-    if any(part.extra):
-        record["extra"] = part.extra
+    # Only what evolves has these.
+    record |= {name: value for name in _OF_EVOLUTION if any(value := getattr(part, name))}
     if part.evolution is not None:
         state, record["evolution"] = part.evolution.state()
         tensors |= {f"evolution/{name}": tensor for name, tensor in state.items()}
@@ -81,12 +81,14 @@ def restore(part: Training, tensors: Named, record: Record) -> None:
             part.evolution.restore(_under("evolution", tensors), record["evolution"])
     for name in ("alive", "peak", "loss_sum"):
         setattr(part, name, moved[f"run/{name}"])
-    part.extra = record.get("extra", part.extra)
+    for name in _OF_EVOLUTION:
+        setattr(part, name, record.get(name, getattr(part, name)))
     for name in _PLAIN:
         setattr(part, name, record[name])
 
 
 _PLAIN = ("step", "index", "loss_steps", "seconds", "history", "notes")
+_OF_EVOLUTION = ("extra", "tallies")
 
 
 def _flat(kind: str, memories: dict[str, Named]) -> Named:

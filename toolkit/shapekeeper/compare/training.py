@@ -58,6 +58,7 @@ class Training:
         history: Rows of the table so far.
         notes: What a reader of the results should know.
         extra: Forward passes of each run beyond one a step.
+        tallies: What `tally` gave at the end of each stage.
         evolution: What evolves the runs, in a stage that does.
     """
 
@@ -90,6 +91,7 @@ class Training:
         self.peak = torch.zeros(self.runs, dtype=torch.float64, device=device)
         self.loss_sum, self.loss_steps = torch.zeros_like(self.peak), 0
         self.extra = [0] * self.runs
+        self.tallies: list[dict[str, Any]] = []
         self.evolution: Evolution | None = None
 
     @property
@@ -129,7 +131,7 @@ class Training:
 
     def enter(self, index: int) -> None:
         """Begin a stage: values pass by name and shape, everything else starts anew."""
-        self.notes += self._words_of_evolution()  # of the stage before
+        self.tallies += self.tally()  # of the stage before
         self.index, self.stage = index, self.stages[0][index]
         self.hooks = self.stage.strategy
         self.peak = torch.zeros_like(self.peak)
@@ -558,12 +560,19 @@ class Training:
                 for label, count in zip(self.strategies, lost, strict=False)
                 if count
             ]
-        return sentences + self._words_of_evolution()
+        return sentences
 
-    def _words_of_evolution(self) -> list[str]:
-        """How many candidates of this stage have obeyed, if it evolves."""
-        told = self.evolution.words() if self.evolution else ""
-        return [f"{', '.join(self.strategies)}: {told}"] if told else []
+    def tally(self) -> list[dict[str, Any]]:
+        """How many candidates of each strategy's seeds were drawn and obeyed in this stage."""
+        if self.evolution is None:
+            return []
+        counts = {"drawn": self.evolution.drawn, "obeyed": self.evolution.obeyed}
+        each = len(self.seeds)
+        return [
+            {"label": label, "stage": self.index}
+            | {name: found[i * each : (i + 1) * each] for name, found in counts.items()}
+            for i, label in enumerate(self.strategies)
+        ]
 
 
 def take_step(parts: list[Training]) -> None:

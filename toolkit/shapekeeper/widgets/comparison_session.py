@@ -86,6 +86,7 @@ class Session:
         """What the run has noted until now."""
         begun = [part for part in run.parts if part.history]
         remarks = [note for part in begun for note in [*part.notes, *part.warnings()]]
+        remarks += run.words_of_evolution() if run.finished else []  # they count on until then
         self.notes = [*dict.fromkeys([*self.notes, *run.notes, *remarks])]
 
     def tenth(self, step: int) -> str:

@@ -307,6 +307,12 @@ class Setup:
         """What is to be trained."""
         return [entry for entry in self.entries if entry.ticked]
 
+    @property
+    def evolves(self) -> bool:
+        """Whether something is to be trained whose steps are no measure of time."""
+        stages = [stage for one in self.labelled().values() for stage in one.stages()]
+        return any(stage.strategy.evolves for stage in stages)
+
     def _named(self) -> list[tuple[str, Strategy]]:
         """Labels, or nothing where the usual one will do, and strategies with their sweeps."""
         found = [(entry.label, one) for entry in self.ticked for one in entry.strategies()]

@@ -473,7 +473,7 @@ class ComparisonView(Widget):
 
     def _expected(self) -> float | None:
         """Seconds that all takes, if it is known how long one step does."""
-        if self._pace is None:
+        if self._pace is None or self._setup.evolves:
             return None
         fixed, each = self._pace
         runs = len(self._setup.labelled()) * self._setup.count
@@ -504,6 +504,8 @@ class ComparisonView(Widget):
         """Take a few steps, to know how long all will take."""
         setup = self._setup
         if self._pace is not None or self._slow or self.state != "setup" or setup.problems():
+            return
+        if setup.evolves:  # a few of its steps may be much of its budget
             return
         assert setup.task is not None  # else there was a problem
         strategies, steps = setup.labelled(), 2 * LOGGED  # every second step has rows
