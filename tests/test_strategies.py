@@ -196,7 +196,7 @@ def test_what_varies_passes_through_what_is_inside():
     start = torch.tensor([[[3.0, 5.0]]])
     for inside in (sk.Projection(), sk.Reparametrization()):
         strategy = sk.RejectionEvolution(inside=inside)
-        leaf, memory = strategy.begin(CLOSED, CLOSED.start(start))
+        leaf, memory = strategy.begin(CLOSED, CLOSED.project(start))
         moved = strategy.weights(CLOSED, leaf + 1, memory)
         assert moved.tolist() == [[[4.0, 0.0]]]
         assert strategy.output(CLOSED, start).tolist() == [[[3.0, 0.0]]]
