@@ -23,6 +23,11 @@ AB_STAR_C = ["0 a 1", "0 c 2", "1 b 0"]
 class GrammarEditor(Editor):
     """One view of a `GrammarEditor`, in the output of one cell."""
 
+    keys = (
+        "sorted([f's:{name}' for name in editor.automaton.names]"
+        " + [f'p:{s}>{t}' for s, t in {(s, t) for s, _, t in editor.automaton.steps}])"
+    )
+
     def __init__(self, notebook: Notebook, cell: int) -> None:
         self.notebook, self.page = notebook, notebook.page
         self.root = notebook.cell(cell).locator('.sk-editor[data-testid="grammar-editor"]')
@@ -32,6 +37,10 @@ class GrammarEditor(Editor):
         self.root.wait_for()
         self.root.scroll_into_view_if_needed()
 
+    def command(self, name: str):
+        """A button that is shown; the drawing and the table have some of the same."""
+        return self.root.locator(f'[data-cmd="{name}"]').locator("visible=true").first
+
     def draw_state(self, name: str, across: float, down: float) -> None:
         """Double-click on free ground."""
         self.page.mouse.dblclick(*self.ground(across, down))
@@ -39,7 +48,7 @@ class GrammarEditor(Editor):
 
     def pull_handle(self, source: str, to: tuple[float, float]) -> None:
         """Select the source, then drag its blue handle."""
-        self.click(self.key(f"s:{source}"))
+        self.page.mouse.click(*self.middle(source))
         handle = self.key(f"h:{source}")
         handle.wait_for()
         self.notebook.drag(center(handle), to)
@@ -47,7 +56,7 @@ class GrammarEditor(Editor):
 
     def draw_step(self, source: str, symbol: str, target: str) -> None:
         """Drag the blue handle onto the target, then type the symbol."""
-        self.pull_handle(source, center(self.key(f"s:{target}")))
+        self.pull_handle(source, self.middle(target))
         self.page.keyboard.type(symbol)
         self.page.keyboard.press("Enter")
         self.key(f"p:{source}>{target}").wait_for(state="attached")
@@ -60,7 +69,7 @@ class GrammarEditor(Editor):
 
     def end(self, name: str) -> None:
         """Double-click a state: words may end in it."""
-        self.page.mouse.dblclick(*center(self.key(f"s:{name}")))
+        self.page.mouse.dblclick(*self.middle(name))
 
     def way(self, text: str):
         """A way out that is offered, by its words."""
@@ -74,3 +83,34 @@ class GrammarEditor(Editor):
         """The words that are shown, padding left off."""
         rows = self.root.locator(".sk-word[data-cmd]").all_inner_texts()
         return ["".join(row.split()).rstrip("·") for row in rows]
+
+    def move(self, name: str, across: float, down: float) -> None:
+        """Drags a state by so many pixels."""
+        x, y = self.middle(name)
+        self.notebook.drag((x, y), (x + across, y + down))
+
+    def middle(self, name: str) -> tuple[float, float]:
+        """The middle of a state's circle, whatever stands beside it."""
+        return center(self.key(f"s:{name}").locator(".sk-disc"))
+
+    def move_start(self, name: str) -> None:
+        """Drags the start arrow to another state."""
+        self.notebook.drag(center(self.key("start").locator(".sk-hit")), self.middle(name))
+
+    def select_step(self, arrow: str) -> None:
+        """Clicks the line of a step, off its chip."""
+        source, target = arrow.split(">")
+        (x0, y0), (x1, y1) = self.middle(source), self.middle(target)
+        at = 30 / ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
+        self.page.mouse.click(x0 + (x1 - x0) * at, y0 + (y1 - y0) * at)
+        self.field("symbols").wait_for()
+
+    def try_word(self, word: str) -> None:
+        """Types a word into the slots, from the first one on."""
+        self.click(self.key("w:0"))
+        self.page.keyboard.type(word)
+        self.root.locator(".sk-verdict").get_by_text("to change").wait_for()
+
+    def table_button(self, command: str):
+        """A button below the table."""
+        return self.root.locator(f'.sk-table-box [data-cmd="{command}"]')

@@ -28,7 +28,7 @@ DRAWING = """root => {
   const canvas = root.querySelector('[data-testid="canvas"]');
   const near = canvas.getBoundingClientRect();
   const things = [...canvas.querySelectorAll('[data-key]')].filter(
-    thing => /^[rpcm]:/.test(thing.dataset.key));
+    thing => /^[rspcm]:/.test(thing.dataset.key));
   return things.map(thing => {
     const box = thing.getBoundingClientRect();
     const place = [box.x - near.x, box.y - near.y, box.width, box.height].map(Math.round);
@@ -39,6 +39,12 @@ DRAWING = """root => {
 
 class Editor:
     """One view of a `RegionGraphEditor`, in the output of one cell."""
+
+    # What Python has, as keys of what is drawn.
+    keys = (
+        "sorted([f'r:{r.name}' for r in editor.value.regions]"
+        " + [f'p:{p.source}>{p.target}' for p in editor.value.pathways])"
+    )
 
     def __init__(self, notebook: Notebook, cell: int) -> None:
         self.notebook, self.page = notebook, notebook.page
@@ -124,18 +130,15 @@ class Editor:
         )
 
     def agrees_with(self, other: "Editor") -> None:
-        """Waits until both views draw the graph that Python has, alike, and can undo alike."""
-        drawn = self.notebook.ask(
-            "sorted([f'r:{r.name}' for r in editor.value.regions]"
-            " + [f'p:{p.source}>{p.target}' for p in editor.value.pathways])"
-        )
+        """Waits until both views draw what Python has, alike, and can undo alike."""
+        drawn = self.notebook.ask(self.keys)
         self.page.wait_for_function(
             f"""([views, drawn]) => {{
               const drawings = views.map({DRAWING});
               const keys = drawings[0].map(thing => thing.split(' ')[0]);
               return JSON.stringify(drawings[0]) === JSON.stringify(drawings[1])
                 && drawn.every(key => keys.includes(key.split(' ')[0]))
-                && keys.filter(key => /^[rp]:/.test(key)).length === drawn.length;
+                && keys.filter(key => /^[rsp]:/.test(key)).length === drawn.length;
             }}""",
             arg=[[self.root.element_handle(), other.root.element_handle()], drawn],
         )

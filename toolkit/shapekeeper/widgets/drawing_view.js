@@ -277,6 +277,7 @@ function textField(view, { name, label, unit, read, take }) {
     else {
       view.ui.dismissed = view.refusal(name)?.refused ?? view.ui.dismissed;
       input.dirty = false;
+      input.value = shown = read(); // leaving the field would take what was typed
     }
     view.backToDrawing();
     view.draw();

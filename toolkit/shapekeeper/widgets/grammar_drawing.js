@@ -549,7 +549,7 @@ class GrammarDrawing extends MapView {
 
   /** The title of the panel, with the examples behind a button once something is drawn. */
   examplesHead() {
-    const list = exampleList(this);
+    const list = h("div", {});
     const toggle = h(
       "button",
       {
@@ -561,9 +561,10 @@ class GrammarDrawing extends MapView {
       h("span", {}, "Examples"),
     );
     this.fresh.push(() => {
+      const open = !this.isEmpty && this.ui.examples;
       toggle.hidden = this.isEmpty;
-      list.hidden = this.isEmpty || !this.ui.examples;
-      setAttributes(toggle, { "aria-expanded": !list.hidden });
+      setAttributes(toggle, { "aria-expanded": open });
+      refresh(list, [open && exampleList(this)]);
     });
     return h("div", {}, head("Words", toggle), list);
   }
@@ -659,7 +660,7 @@ class GrammarDrawing extends MapView {
     const text = walk.at
       ? `${word[walk.at - 1]}: ${path[walk.at - 1]} to ${path[walk.at]}.`
       : `Start in ${path[0]}.`;
-    const end = done ? `${path[walk.at]} may end: ${word.join(" ")} is a word.` : "";
+    const end = done ? `${path[walk.at]} may end: ${wordText(word)} is a word.` : "";
     return { text, detail: `${end} ${done ? "←" : "→"} goes on, Esc ends the walk.`.trim() };
   }
 }

@@ -142,6 +142,9 @@ function walkOf(scene, word) {
   return path;
 }
 
+/** A word as it is read: letters together, longer symbols apart. */
+const wordText = (word) => word.join(word.every((symbol) => symbol.length === 1) ? "" : " ");
+
 const chipText = (symbols) =>
   symbols.length > 3 ? `${symbols.length} symbols` : symbols.join(", ");
 

@@ -251,14 +251,14 @@ def _text(tree: Tree, words: bool) -> str:
     if kind == "join":
         return (" " if words else "").join(_closed(part, words, "either") for part in inside)
     if kind == "either":
-        return _choice(inside, words) or "|".join(_text(part, words) for part in inside)
+        return _choice(inside, words) or "|".join(sorted(_text(part, words) for part in inside))
     sign = {"star": "*", "plus": "+", "maybe": "?"}[kind]
     return _closed(inside, words, "either", "join", "star", "plus", "maybe") + sign
 
 
 def _choice(parts: tuple[Tree, ...], words: bool) -> str:
     """[abc], where that is shorter than (a|b|c) and no harder to read."""
-    names = [part[1] for part in parts if part[0] == "symbol"]
+    names = sorted(part[1] for part in parts if part[0] == "symbol")
     if words or len(names) < len(parts) or len(names) < 3:
         return ""
     return f"[{''.join(f'{chr(92)}{c}' if c in SIGNS + '-' else c for c in names)}]"
