@@ -1,11 +1,34 @@
 """Scores as a layer gives them: checked, and read as symbols."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor
 
 from ..constraint import ConstraintError
 
-__all__ = ["check_finite", "one_hot"]
+__all__ = ["check_finite", "one_hot", "unchecked"]
+
+_CHECKED = ContextVar("checked", default=True)
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Within, no score is refused: of several runs, one that diverges must not stop the others.
+
+    Example:
+        >>> from shapekeeper import Grammar
+        >>> with unchecked():
+        ...     Grammar("a|b", length=1).project(torch.tensor([[torch.nan, 0.0]]))
+        tensor([[1., 0.]])
+    """
+    before = _CHECKED.set(False)
+    try:
+        yield
+    finally:
+        _CHECKED.reset(before)
 
 
 def check_finite(scores: Tensor) -> None:
@@ -20,7 +43,9 @@ def check_finite(scores: Tensor) -> None:
     Raises:
         ConstraintError: With how many events have one.
     """
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if torch.compiler.is_compiling() or not _CHECKED.get():
+        return
+    if torch._C._are_functorch_transforms_active():
         return
     if scores.device.type != "cpu" and torch.is_grad_enabled():
         return
