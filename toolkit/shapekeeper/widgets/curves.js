@@ -246,7 +246,8 @@ function placeChips(lines, circles, tall = 18) {
     const overlap = (t) => {
       const p = pointAt(line.whole, t);
       const hits = taken.filter(
-        (q) => Math.abs(q.x - p.x) < (q.width + line.width) / 2 + 2 && Math.abs(q.y - p.y) < tall + 2,
+        (q) =>
+          Math.abs(q.x - p.x) < (q.width + line.width) / 2 + 2 && Math.abs(q.y - p.y) < tall + 2,
       );
       const covered = [...circles.values()].filter((c) => distance(p, c) < c.r + line.width / 2);
       return 10 * hits.length + 4 * covered.length + Math.abs(t - 0.5);
@@ -310,7 +311,9 @@ function nearestToward(from, places, [dx, dy]) {
 function fitting(circles, beside) {
   if (!circles.length) return { k: 1, x: 0, y: 0 };
   const side = (axis, sign) =>
-    Math.max(...circles.map((c) => sign * c[axis] + c.r + (axis === "x" ? beside : Math.min(12, beside))));
+    Math.max(
+      ...circles.map((c) => sign * c[axis] + c.r + (axis === "x" ? beside : Math.min(12, beside))),
+    );
   const [left, right, top, bottom] = [-side("x", -1), side("x", 1), -side("y", -1), side("y", 1)];
   const k = clamp(
     0.5,

@@ -13,7 +13,7 @@ from math import dist
 __all__ = ["CANVAS", "arranged", "free_place"]
 
 CANVAS = (588.0, 264.0)
-ROW, FEW_ROWS = 88.0, 112.0  # between states of a column: room for a loop above one
+ROW, FEW_ROWS = 88.0, 136.0  # between states of a column: room for a loop above one
 WIDEST = 176.0  # between two columns, unless a chip is wider
 STATE, LINE = 48.0, 36.0  # a circle, and what is to be seen of a line beside its chip
 SWEEPS = 6

@@ -99,8 +99,7 @@ class GrammarDrawing extends MapView {
   exists(key) {
     return (
       Boolean(key) &&
-      (this.scene.arrows.has(key) ||
-        (key.startsWith("s:") && this.scene.states.has(key.slice(2))))
+      (this.scene.arrows.has(key) || (key.startsWith("s:") && this.scene.states.has(key.slice(2))))
     );
   }
 
@@ -209,9 +208,7 @@ class GrammarDrawing extends MapView {
     this.drawStates(selected);
     this.drawChips(selected);
     this.drawFront();
-    this.layers.back.replaceChildren(
-      ...(this.isEmpty ? ghosts([...this.placed.values()][0]) : []),
-    );
+    this.layers.back.replaceChildren(...(this.isEmpty ? ghosts([...this.placed.values()][0]) : []));
     this.placeInput();
   }
 
@@ -220,7 +217,10 @@ class GrammarDrawing extends MapView {
     return [...this.placed].flatMap(([name, { x, y, r }]) => {
       const loops = this.scene.arrows.has(stepKey({ source: name, target: name }));
       const starts = this.automaton.start === name;
-      const around = [{ x, y, r: r + 4 }, { x, y: y + r + 20, r: 0 }];
+      const around = [
+        { x, y, r: r + 4 },
+        { x, y: y + r + 20, r: 0 },
+      ];
       if (loops || starts) around.push({ x, y: y - 72, r: 0 });
       if (loops && starts) around.push({ x: x - 80, y, r: 0 });
       return around;
@@ -442,7 +442,9 @@ class GrammarDrawing extends MapView {
     this.input.hidden = !place;
     if (!place) return;
     const { k, x, y } = this.zoom;
-    const at = new DOMPoint(place.x * k + x, place.y * k + y).matrixTransform(this.svg.getScreenCTM());
+    const at = new DOMPoint(place.x * k + x, place.y * k + y).matrixTransform(
+      this.svg.getScreenCTM(),
+    );
     const box = this.frame.canvas.getBoundingClientRect();
     const clampTo = (value, most) => Math.round(clamp(4, value, most));
     const left = clampTo(at.x - box.left - 44, box.width - 92);
@@ -459,7 +461,10 @@ class GrammarDrawing extends MapView {
     this.table.append(
       h(
         "table",
-        { class: "sk-table", "aria-label": "Transition table: from a state, with a symbol, to a state" },
+        {
+          class: "sk-table",
+          "aria-label": "Transition table: from a state, with a symbol, to a state",
+        },
         h("thead", {}, this.header),
         this.rows,
       ),
@@ -636,12 +641,15 @@ class GrammarDrawing extends MapView {
     if (gesture?.kind === "link")
       return {
         text: "",
-        detail: "Let go on a state to add a step, on free ground to add a state too; Esc to drop it.",
+        detail:
+          "Let go on a state to add a step, on free ground to add a state too; Esc to drop it.",
       };
     if (gesture?.kind === "start")
       return {
         text: "",
-        detail: gesture.target ? `Let go: words begin at ${gesture.target}.` : "Let go on the state where words begin; Esc to drop it.",
+        detail: gesture.target
+          ? `Let go: words begin at ${gesture.target}.`
+          : "Let go on the state where words begin; Esc to drop it.",
       };
     if (gesture?.kind === "shift")
       return {

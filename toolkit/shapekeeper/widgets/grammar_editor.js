@@ -222,12 +222,10 @@ class GrammarView extends GrammarDrawing {
 
   click(key, event) {
     const kind = key?.[0];
+    this.ui.walk = null;
     if (kind === "h") return this.startLink(key.slice(2));
     const thing = kind === "p" ? this.nearestLine(this.toWorld(event)) : key && this.thingOf(key);
-    if (!thing) {
-      this.ui.walk = null;
-      return this.select([], { focus: this.ui.active });
-    }
+    if (!thing) return this.select([], { focus: this.ui.active });
     const { selected } = this;
     if (event.ctrlKey || event.metaKey) {
       const others = selected.filter((other) => other !== thing);
@@ -271,6 +269,7 @@ class GrammarView extends GrammarDrawing {
   startKeyLink() {
     const from = this.currentState?.name ?? this.currentArrow?.source;
     if (!from || this.dead) return;
+    this.ui.walk = null;
     this.ui.gesture = { kind: "link", keys: true, from, target: from };
     this.draw();
     this.frame.say(`Step from ${from} to itself. Arrow keys choose another state, then type.`);
@@ -297,7 +296,7 @@ class GrammarView extends GrammarDrawing {
 
   /** Opens the field for the symbols of a step, new or old. */
   askSymbol(pending, text = "") {
-    this.ui.gesture = null;
+    this.ui.gesture = this.ui.walk = null;
     this.ui.pending = pending;
     this.input.value = text;
     this.draw();
@@ -455,7 +454,9 @@ class GrammarView extends GrammarDrawing {
     const name = this.currentState?.name ?? this.around ?? step?.source;
     if (!name || !this.scene.states.has(name)) return;
     this.around = name; // ] and [ go round this state, not the far end of the step
-    const own = [...this.scene.arrows.values()].filter((a) => a.source === name || a.target === name);
+    const own = [...this.scene.arrows.values()].filter(
+      (a) => a.source === name || a.target === name,
+    );
     if (!own.length) return;
     const index = step ? own.indexOf(step) + by : by > 0 ? 0 : -1;
     const key = stepKey(own.at(index % own.length));

@@ -68,7 +68,14 @@ function ghosts({ x, y }) {
   return [
     s("circle", { class: "sk-ghost-region", cx: to.x, cy: to.y, r: RADIUS }),
     ...ghostArrow(line),
-    s("rect", { class: "sk-ghost-chip", x: middle.x - 12, y: y - 12, width: 24, height: 24, rx: 3 }),
+    s("rect", {
+      class: "sk-ghost-chip",
+      x: middle.x - 12,
+      y: y - 12,
+      width: 24,
+      height: 24,
+      rx: 3,
+    }),
     s("text", { class: "sk-ghost-symbol", x: middle.x, y: y + 4.5 }, "a"),
     ...words({ x: x + 4, y: y + 62 }, "1 Drag the blue handle", "onto free ground or a state"),
     ...words({ x: middle.x + 12, y: y - 50 }, "2 Type a symbol", "then Enter"),
@@ -96,7 +103,11 @@ function wordsSection(view) {
     const facts = view.model.get("facts");
     const { length, up_to: upTo } = view.automaton;
     title.textContent =
-      facts.words.length === 0 ? "Words" : facts.all ? "All words" : `${facts.words.length} of ${facts.count} words`;
+      facts.words.length === 0
+        ? "Words"
+        : facts.all
+          ? "All words"
+          : `${facts.words.length} of ${facts.count} words`;
     dice.hidden = facts.all;
     setAttributes(dice, { "aria-disabled": view.dead ? "true" : null });
     const numbers = Array.from({ length }, (_, i) => h("span", {}, String(i + 1)));
@@ -119,8 +130,18 @@ function wordsSection(view) {
       );
     });
     const none = !rows.length && [
-      h("div", { class: "sk-word" }, numbers.map(() => slotCell(PAD))),
-      h("p", { class: "sk-text" }, upTo || facts.count !== "0" || !view.automaton.steps.length ? "No words yet." : `No word has exactly ${plural(length, "symbol")}.`),
+      h(
+        "div",
+        { class: "sk-word" },
+        numbers.map(() => slotCell(PAD)),
+      ),
+      h(
+        "p",
+        { class: "sk-text" },
+        upTo || facts.count !== "0" || !view.automaton.steps.length
+          ? "No words yet."
+          : `No word has exactly ${plural(length, "symbol")}.`,
+      ),
     ];
     refresh(list, [
       h("div", { class: "sk-numbers", "aria-hidden": "true" }, numbers),
@@ -128,7 +149,12 @@ function wordsSection(view) {
       ...(none || []),
     ]);
   });
-  return h("div", { class: "sk-said" }, h("div", { class: "sk-row" }, title, h("span", { class: "sk-room" }), dice), list);
+  return h(
+    "div",
+    { class: "sk-said" },
+    h("div", { class: "sk-row" }, title, h("span", { class: "sk-room" }), dice),
+    list,
+  );
 }
 
 /** A word to try: one stop for Tab, a slot each to type into. */
@@ -178,7 +204,12 @@ function chartSection(view) {
         h(
           "button",
           { type: "button", class: "sk-bar-button", "data-cmd": `length:${n}` },
-          h("span", { class: "sk-column-box" }, h("span", { class: "sk-bar-count" }), h("span", { class: "sk-bar-fill" })),
+          h(
+            "span",
+            { class: "sk-column-box" },
+            h("span", { class: "sk-bar-count" }),
+            h("span", { class: "sk-bar-fill" }),
+          ),
           h("span", { class: "sk-bar-length" }, String(n)),
         ),
       (node, { length: n, count: words, short, height }) => {
@@ -255,8 +286,7 @@ function inOrder(layer, items, create, update) {
   layer.append(...wanted.map((key) => nodes.get(key)));
 }
 
-const tick = (name, type, label) =>
-  h("input", { type, "data-tick": name, "aria-label": label });
+const tick = (name, type, label) => h("input", { type, "data-tick": name, "aria-label": label });
 
 /** The cells of a row, by their keys: the state, start, end, and a symbol each. */
 function tableCells(view, name) {
@@ -265,7 +295,16 @@ function tableCells(view, name) {
   return [
     cell(
       "",
-      () => h("th", { scope: "row" }, button(`select:${stateKey(name)}`, { label: name, title: `Select state ${name}`, kind: "sk-bare" })),
+      () =>
+        h(
+          "th",
+          { scope: "row" },
+          button(`select:${stateKey(name)}`, {
+            label: name,
+            title: `Select state ${name}`,
+            kind: "sk-bare",
+          }),
+        ),
       () => {},
     ),
     cell(
@@ -322,7 +361,13 @@ function wordsPanel(view) {
   view.fresh.push(() => {
     const { reads } = view.model.get("facts");
     const refusal = view.refusal("pattern");
-    follows.textContent = reads || (view.automaton.steps.length ? (view.leads ? "Follows the drawing." : "The drawing follows it.") : "");
+    follows.textContent =
+      reads ||
+      (view.automaton.steps.length
+        ? view.leads
+          ? "Follows the drawing."
+          : "The drawing follows it."
+        : "");
     follows.hidden = Boolean(refusal) || !follows.textContent;
     if (reads) input.disabled = true;
     caret.hidden = !refusal?.caret;
@@ -370,7 +415,9 @@ function symbolChips(view) {
     const open = view.ui.symbol !== null || Boolean(view.refusal("symbol"));
     holder.hidden = !open;
     hint.hidden = !open || !error.hidden;
-    hint.textContent = view.ui.symbol ? "Empty removes it and its steps." : "A character or a word.";
+    hint.textContent = view.ui.symbol
+      ? "Empty removes it and its steps."
+      : "A character or a word.";
     refresh(box, [
       ...view.automaton.symbols.map((symbol) =>
         h(
