@@ -7,12 +7,22 @@ import torch
 
 from shapekeeper.tasks import Task
 
+from .audit import Audit, audit
 from .comparison import Comparison, ComparisonError
 from .run import Progress, Run, Strategies
 from .trial import misfit
 from .workers import train_apart
 
-__all__ = ["Comparison", "ComparisonError", "Progress", "Run", "compare", "misfit"]
+__all__ = [
+    "Audit",
+    "Comparison",
+    "ComparisonError",
+    "Progress",
+    "Run",
+    "audit",
+    "compare",
+    "misfit",
+]
 
 
 def compare(
