@@ -157,7 +157,7 @@ def _way_back(model: nn.Module, node: fx.Node, name: str) -> Iterator[nn.Module]
 
 def _as_module(node: fx.Node) -> nn.Module | None:
     """The module that does what a call of a function or method does."""
-    if node.op not in ("call_function", "call_method") or node.kwargs:
+    if node.op not in ("call_function", "call_method") or set(node.kwargs) - {"inplace"}:
         return None
     name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
     numbers: Any = node.args[1:]
@@ -177,7 +177,12 @@ class _Rounding:
     dtype: torch.dtype | None
 
     def of_sums(self, size: Tensor, terms: int) -> Tensor:
-        """Largest error of a sum of so many products whose absolute values sum to `size`."""
+        """Largest error of a sum of so many products, for the end of a box.
+
+        A product t comes with an error of at most share·|t|, and t − share·|t| rises with t: of all
+        values in a box none is computed below the smallest sum by more than the share of `size`,
+        the sum of the absolute products that make it. The same for the largest.
+        """
         share = sum(_gamma(terms, dtype) for dtype in self._types())
         tiny = terms * sum(torch.finfo(dtype).tiny for dtype in self._types())
         return torch.where(size == 0, 0.0, size * share * (1 + 1e-6) + tiny)
@@ -201,7 +206,7 @@ class _Rounding:
 
 def _gamma(terms: int, dtype: torch.dtype) -> float:
     share = terms * torch.finfo(dtype).eps / 2
-    return share / (1 - share) if share < 1 else inf
+    return share / (1 - share) if share < 0.25 else inf
 
 
 def _finite(x: Tensor) -> Tensor:
@@ -260,12 +265,15 @@ def _affine(
     low, high = _finite(low), _finite(high)
     least = apply(low, up, b) + apply(high, down, None)
     most = apply(high, up, b) + apply(low, down, None)
-    size = apply(torch.maximum(low.abs(), high.abs()), w.abs(), None if b is None else b.abs())
-    error = rounding.of_sums(size, weight[0].numel() + 1)
+    offset, terms = None if b is None else b.abs(), weight[0].numel() + 1
+    smallest = apply(low.abs(), up, offset) + apply(high.abs(), -down, None)
+    largest = apply(high.abs(), up, offset) + apply(low.abs(), -down, None)
+    least = least - rounding.of_sums(smallest, terms)
+    most = most + rounding.of_sums(largest, terms)
     is_up, is_down = (up > 0).double(), (down < 0).double()
     no_least = apply(low_inf, is_up, None) + apply(high_inf, is_down, None) > 0
     no_most = apply(high_inf, is_up, None) + apply(low_inf, is_down, None) > 0
-    return torch.where(no_least, -inf, least - error), torch.where(no_most, inf, most + error)
+    return torch.where(no_least, -inf, least), torch.where(no_most, inf, most)
 
 
 def _batch_norm(module: Any, low: Tensor, high: Tensor, rounding: _Rounding) -> Box:
@@ -277,18 +285,18 @@ def _batch_norm(module: Any, low: Tensor, high: Tensor, rounding: _Rounding) -> 
     factor, offset = scale.view(shape), (shift - mean * scale).view(shape)
     # A factor of zero keeps an infinite end out.
     low, high = (torch.where(factor == 0, 0.0, end) for end in (low, high))
-    least = torch.where(factor < 0, high, low) * factor + offset
-    most = torch.where(factor < 0, low, high) * factor + offset
-    size = torch.maximum(_finite(low).abs(), _finite(high).abs()) * factor.abs()
-    size = size + (shift.abs() + (mean * scale).abs()).view(shape)
-    error = rounding.of_sums(size, 16)  # roundings of the factor, the offset and the sum
-    return least - error, most + error
+    least = torch.where(factor < 0, high, low) * factor
+    most = torch.where(factor < 0, low, high) * factor
+    moved = (shift.abs() + (mean * scale).abs()).view(shape)
+    # Of the factor, the offset and the sum there are fewer than 16 roundings.
+    errors = [rounding.of_sums(_finite(end).abs() + moved, 16) for end in (least, most)]
+    return least + offset - errors[0], most + offset + errors[1]
 
 
 def _average(module: Any, low: Tensor, high: Tensor, rounding: _Rounding) -> Box:
-    size = torch.maximum(_finite(low).abs(), _finite(high).abs())
-    error = rounding.of_sums(module.forward(size), prod(size.shape[2:]) + 1)
-    return module.forward(low) - error, module.forward(high) + error
+    sizes = [module.forward(_finite(end).abs()) for end in (low, high)]
+    errors = [rounding.of_sums(size, prod(low.shape[2:]) + 1) for size in sizes]
+    return module.forward(low) - errors[0], module.forward(high) + errors[1]
 
 
 def _selection(module: Any, low: Tensor, high: Tensor, rounding: _Rounding) -> Box:
