@@ -436,6 +436,33 @@ def test_examples_open_from_the_empty_editor(open_notebook, name):
     editor.says("Nothing drawn yet.")
 
 
+MANY = """
+import itertools
+every = list(itertools.permutations("abcdefg", {length}))
+words = ["".join(word) for word in every[::9]]
+"""
+
+
+@pytest.mark.parametrize("length", [4, 6])
+def test_a_list_of_many_words_is_shown_as_far_as_it_can_be_read(open_notebook, length):
+    cell = MANY.format(length=length) + START.format(arguments="sk.Grammar.from_words(words)")
+    editor = opened(open_notebook, cell)
+    states = editor.notebook.ask("len(editor.automaton.names)")
+    expect(editor.count).to_have_text(str(editor.notebook.ask("editor.value.count")))
+    expect(editor.command("drawing")).to_be_disabled()
+    rows = editor.root.locator(".sk-table-box tbody tr")
+    expect(rows).to_have_count(states if states <= 120 else 0)
+    editor.says("Too many states to draw" + ("" if states <= 120 else " or to list"))
+    assert (states <= 120) == (length == 4)
+    if states <= 120:
+        choice = editor.root.locator(".sk-table-box select:not(.sk-blank)").first
+        expect(choice.locator("option")).to_have_count(2)
+        choice.focus()
+        expect(choice.locator("option")).to_have_count(states + 1)
+    editor.click(editor.command("length:3"))
+    editor.says("No word has exactly 3 symbols.")
+
+
 def test_two_views_agree_after_every_gesture(open_notebook):
     notebook = open_notebook([PAIRS, "editor"], height=1900)
     notebook.run(0)

@@ -11,7 +11,16 @@ from typing import Any, NamedTuple, TypeAlias
 from shapekeeper.constraints import Automaton
 from shapekeeper.widgets.drawn_places import CANVAS, arranged, free_place
 
-__all__ = ["LONGEST", "PAD", "DrawingError", "DrawnAutomaton", "DrawnState", "Fault"]
+__all__ = [
+    "LONGEST",
+    "PAD",
+    "DrawingError",
+    "DrawnAutomaton",
+    "DrawnState",
+    "Fault",
+    "Step",
+    "chip_texts",
+]
 
 LONGEST = 200  # symbols; a layer of that many slots is as long as a line of text
 PAD = "·"
@@ -176,7 +185,7 @@ class DrawnAutomaton:
 
     # What is drawn
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the states."""
         return tuple(state.name for state in self.states)
@@ -264,8 +273,9 @@ class DrawnAutomaton:
     def _step_faults(self) -> list[Fault]:
         found = []
         leads: dict[tuple[str, str], str] = {}
+        names = set(self.names)
         for source, symbol, target in self.steps:
-            if loose := [end for end in (source, target) if end not in self.names]:
+            if loose := [end for end in (source, target) if end not in names]:
                 found.append(Fault("Wanted steps between states,", f"got one at “{loose[0]}”."))
             if symbol not in self.symbols:
                 found.append(Fault("Wanted steps with symbols of the drawing,", f"got “{symbol}”."))
@@ -289,16 +299,20 @@ class DrawnAutomaton:
         return [Fault(text, field="length", got=length)]
 
 
-def _chips(steps: Iterable[Step]) -> dict[tuple[str, str], float]:
-    """How wide the chip of each arrow is, in pixels."""
+def chip_texts(steps: Iterable[Step]) -> dict[tuple[str, str], str]:
+    """What stands on the arrow from one state to another: its symbols, or how many."""
     carried: dict[tuple[str, str], list[str]] = {}
     for source, symbol, target in steps:
         carried.setdefault((source, target), []).append(symbol)
-    texts = {
+    return {
         ends: ", ".join(symbols) if len(symbols) <= 3 else f"{len(symbols)} symbols"
         for ends, symbols in carried.items()
     }
-    return {ends: 14 + 7.9 * len(text) for ends, text in texts.items()}
+
+
+def _chips(steps: Iterable[Step]) -> dict[tuple[str, str], float]:
+    """How wide the chip of each arrow is, in pixels."""
+    return {ends: 14 + 7.9 * len(text) for ends, text in chip_texts(steps).items()}
 
 
 def _word(value: Any) -> str:

@@ -46,10 +46,10 @@ def arranged(
     best = columns
     for sweep in range(SWEEPS):
         for i in range(len(columns))[:: 1 if sweep % 2 == 0 else -1]:
-            height = _heights(columns)
+            height, here = _heights(columns), set(columns[i])
             mean = {}
             for name in columns[i]:
-                far = [height[other] for other in joined[name] if other not in columns[i]]
+                far = [height[other] for other in joined[name] if other not in here]
                 mean[name] = sum(far) / len(far) if far else height[name]
             columns = [*columns[:i], sorted(columns[i], key=mean.__getitem__), *columns[i + 1 :]]
         best = min(best, columns, key=lambda c: _steepness(_heights(c), pairs))
@@ -57,15 +57,21 @@ def arranged(
 
 
 def _columns(names: Sequence[str], pairs: Sequence[tuple[str, str]], start: str) -> list[list[str]]:
+    onward: dict[str, list[str]] = {name: [] for name in names}
+    for source, target in pairs:
+        onward[source].append(target)
     place, waiting = {start: 0}, [start]
     for name in waiting:
-        for source, target in pairs:
-            if source == name and target not in place:
+        for target in onward[name]:
+            if target not in place:
                 place[target] = place[name] + 1
                 waiting.append(target)
     last = max(place.values()) + 1
     place |= {name: last for name in names if name not in place}
-    return [[n for n in names if place[n] == column] for column in sorted({*place.values()})]
+    columns: dict[int, list[str]] = {column: [] for column in sorted({*place.values()})}
+    for name in names:
+        columns[place[name]].append(name)
+    return list(columns.values())
 
 
 def _heights(columns: list[list[str]]) -> dict[str, float]:

@@ -23,7 +23,6 @@ class GrammarDrawing extends MapView {
     this.frame.root.classList.add("sk-grammar");
     this.mode = null;
     this.beside = 0;
-    this.bows = new Map();
     this.word = null; // a word to try that Python has not seen yet
     Object.assign(this.ui, { pending: null, symbol: null, walk: null, slot: 0, examples: false });
     this.buildCanvas();
@@ -59,11 +58,8 @@ class GrammarDrawing extends MapView {
     return this.mode === "drawing";
   }
 
-  /** What is drawn; an edit that Python will refuse is never drawn. */
   get automaton() {
-    const value = this.model.get("automaton");
-    if (isWellFormed(value)) this.good = value;
-    return this.trial ?? this.good;
+    return this.drawing;
   }
 
   /** Whether the drawing leads, and the pattern follows. */
@@ -73,19 +69,6 @@ class GrammarDrawing extends MapView {
 
   get isEmpty() {
     return this.automaton.states.length === 1 && !this.automaton.steps.length;
-  }
-
-  get selected() {
-    return this.model.get("selected").filter((key) => this.exists(key));
-  }
-
-  /** The one thing that keys act on: the selected one, else the one in focus. */
-  get current() {
-    const { selected } = this;
-    if (selected.length) return selected.length === 1 ? selected[0] : null;
-    return this.frame.root.contains(document.activeElement) && this.exists(this.ui.active)
-      ? this.ui.active
-      : null;
   }
 
   get currentState() {
@@ -113,23 +96,13 @@ class GrammarDrawing extends MapView {
   }
 
   commit(drawn, selected) {
-    if (this.dead) return;
-    this.ui.open = false;
     this.ui.walk = null;
-    this.talk.edit(drawn, selected);
-    this.draw();
+    super.commit(drawn, selected);
   }
 
   /** An edit of what belongs to the whole: length, start. */
   change(changes) {
     this.commit({ ...this.automaton, ...changes });
-  }
-
-  select(keys, { focus = null } = {}) {
-    if (String(keys) !== String(this.model.get("selected"))) this.talk.select(keys);
-    if (focus) this.ui.active = focus;
-    this.draw();
-    if (focus) this.focusThing(focus);
   }
 
   // Drawing
@@ -227,7 +200,7 @@ class GrammarDrawing extends MapView {
     });
   }
 
-  /** Every arrow with its curve; lines that nobody moved keep their bow. */
+  /** Every arrow with its curve. */
   routed() {
     const { scene, placed } = this;
     const lines = [...scene.arrows].map(([key, step]) => ({
@@ -239,20 +212,7 @@ class GrammarDrawing extends MapView {
       twin: step.source !== step.target && Boolean(scene.back(step)),
     }));
     const straight = lines.filter((line) => !line.isLoop);
-    const same = (name) =>
-      JSON.stringify(this.routedCircles?.get(name)) === JSON.stringify(placed.get(name));
-    const still = straight.filter(
-      (line) => this.bows.has(line.key) && ((same(line.from) && same(line.to)) || this.trial),
-    );
-    const kept =
-      still.length * 2 >= straight.length
-        ? new Map(still.map(({ key }) => [key, this.bows.get(key)]))
-        : new Map();
-    const around = this.obstacles(lines);
-    const compute = () => chooseBows(straight, around, kept, true);
-    const drawing = JSON.stringify([straight.map(({ key, twin }) => [key, twin]), [...around]]);
-    this.bows = this.trial ? compute() : this.talk.remembered(drawing, compute);
-    if (!this.trial) this.routedCircles = placed;
+    this.settleBows(straight, this.obstacles(lines), true);
     for (const line of lines) {
       const [a, b] = [placed.get(line.from), placed.get(line.to)];
       if (line.isLoop) line.shape = loopShape(a);
@@ -482,6 +442,7 @@ class GrammarDrawing extends MapView {
 
   drawTable() {
     const { automaton: drawn } = this;
+    const listed = drawn.states.length > FAR_TOO_MANY ? [] : drawn.states;
     const culprits = this.culprits();
     refresh(this.header, [
       h("th", { scope: "col", class: "sk-caption" }, "state"),
@@ -491,7 +452,7 @@ class GrammarDrawing extends MapView {
     ]);
     inOrder(
       this.rows,
-      drawn.states.map((state) => [`row:${state.name}`, state]),
+      listed.map((state) => [`row:${state.name}`, state]),
       () => h("tr", {}),
       (tr, { name }) => {
         const isSelected = this.selected.includes(stateKey(name));
@@ -615,6 +576,9 @@ class GrammarDrawing extends MapView {
   }
 
   nextStep() {
+    const { length } = this.automaton.states;
+    if (length > FAR_TOO_MANY) return `Too many states to draw or to list (${length}).`;
+    if (length > TOO_MANY) return `Too many states to draw (${length}); the table lists them all.`;
     if (!this.isMap) return "A row is a state; a column says where its symbol leads.";
     return "Drag the blue handle to a state, then type the symbol.";
   }

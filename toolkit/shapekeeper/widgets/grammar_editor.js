@@ -32,7 +32,7 @@ class GrammarView extends GrammarDrawing {
     on(this.input, "blur", () => this.takeStep());
     on(this.below, "keydown", (e) => this.belowKey(e));
     on(this.below, "focusin", (e) => this.belowFocused(e));
-    this.model.on("change:automaton", () => (this.word = null));
+    this.model.on("change:automaton", () => (this.word = this.ui.walk = null));
     this.model.on("change:facts", () => this.talk.idle() && (this.word = null));
     this.model.on("change:selected", () => this.later());
     const sizes = new ResizeObserver(() => !this.closed && this.isMap && this.placeInput());
@@ -151,6 +151,7 @@ class GrammarView extends GrammarDrawing {
   retitle(source, target, text) {
     const symbols = symbolsIn(text);
     const key = stepKey({ source, target });
+    if (String(symbols) === String(this.scene.arrows.get(key)?.symbols)) return;
     if (symbols.length) this.commit(withSymbols(this.automaton, source, target, symbols), [key]);
     else this.commit(without(this.automaton, [key]), []);
   }
@@ -226,15 +227,8 @@ class GrammarView extends GrammarDrawing {
     if (kind === "h") return this.startLink(key.slice(2));
     const thing = kind === "p" ? this.nearestLine(this.toWorld(event)) : key && this.thingOf(key);
     if (!thing) return this.select([], { focus: this.ui.active });
-    const { selected } = this;
-    if (event.ctrlKey || event.metaKey) {
-      const others = selected.filter((other) => other !== thing);
-      return this.select(others.length < selected.length ? others : [...selected, thing], {
-        focus: thing,
-      });
-    }
-    this.select([thing], { focus: thing });
-    if (kind === "c") this.editStep(thing);
+    this.pick(thing, event);
+    if (kind === "c" && this.selected.length === 1) this.editStep(thing);
   }
 
   doubleClick(event) {
@@ -415,10 +409,7 @@ class GrammarView extends GrammarDrawing {
     if (gesture?.kind === "shift") return this.shiftBy(direction, isFine ? 1 : 8);
     if (gesture?.kind === "link") return gesture.from && this.chooseTarget(direction);
     if (walk) return this.walkOn(direction[0] + direction[1]);
-    const line = this.lines.find(({ key }) => key === this.ui.active);
-    const from = line ? line.shape.middle : this.placed.get(this.ui.active?.slice(2));
-    const next = from && nearestToward(from, this.placed, direction);
-    if (next) this.select([stateKey(next)], { focus: stateKey(next) });
+    return this.goToward(direction);
   }
 
   escape() {
@@ -439,14 +430,6 @@ class GrammarView extends GrammarDrawing {
     const first = this.lower.querySelector("input, select");
     first?.focus();
     first?.select?.();
-  }
-
-  goToEnd(index) {
-    const rows = [...this.placed].sort(
-      ([, p], [, q]) => Math.round(p.y / 48) - Math.round(q.y / 48) || p.x - q.x,
-    );
-    const key = stateKey(rows.at(index)[0]);
-    this.select([key], { focus: key });
   }
 
   nextStepOf(by) {

@@ -98,8 +98,9 @@ class GrammarEditor(DrawingWidget):
         self._tried: list[str | None] = []
         self._said: tuple[DrawnAutomaton, Grammar] | None = None  # a drawing with its grammar
         drawn = _drawing(grammar, length, up_to)
-        if isinstance(grammar, Grammar) and drawn == drawing_of(grammar):
-            self._said = (drawn, grammar)
+        if isinstance(grammar, Grammar):
+            sizes = grammar.length, grammar.up_to
+            self._said = (drawn.wanting(*sizes), grammar)
         self._outcome = self._followed(drawn)
         super().__init__(automaton=drawn, value=self._outcome.grammar, **traits)
 

@@ -6,6 +6,7 @@ const MONO = 7.9; // width of a character on a chip
 const PAD = "·";
 const LONGEST = 200; // symbols
 const TOO_MANY = 40; // states; above that only the table is readable
+const FAR_TOO_MANY = 120; // and above that not even the table
 
 const stateKey = (name) => `s:${name}`;
 const stepKey = ({ source, target }) => `p:${source}>${target}`;

@@ -261,7 +261,10 @@ function targetChoice(view, name, symbol, none = "–") {
   });
   const update = () => {
     const target = view.scene.target(name, symbol);
-    const names = [...view.scene.states.keys()];
+    // all states in each of a thousand lists would be a million nodes
+    const all = [...view.scene.states.keys()];
+    const isFull = all.length <= TOO_MANY || document.activeElement === select;
+    const names = isFull ? all : [target].filter((name) => name !== null);
     refresh(select, [
       h("option", { value: "" }, none),
       ...names.map((n) => h("option", { value: `=${n}` }, n)),
@@ -271,6 +274,8 @@ function targetChoice(view, name, symbol, none = "–") {
     select.disabled = view.dead;
     select.classList.toggle("sk-blank", target === null);
   };
+  for (const type of ["focus", "blur", "pointerdown"])
+    view.frame.on(select, type, () => view.scene.states.size > TOO_MANY && update());
   view.frame.on(select, "change", () =>
     view.lead(name, symbol, select.value === "" ? null : select.value.slice(1)),
   );

@@ -3,7 +3,7 @@
 // another picture shown?), drawMap(), keyOf(name) of a circle, thingOf(key) (what takes the focus for
 // a key), withPlaces(drawing, places), mayJoin(from, to), connect(from, to), growTo(from, at) (an
 // arrow let go on free ground), click(key, event), startOther(key, press), moves(), ends(gesture),
-// and from its drawing: placed (name -> circle), lines, layers.
+// exists(key), and from its drawing: placed (name -> circle), lines, layers.
 
 class MapView extends DrawingView {
   constructor(model, el, talk, parts) {
@@ -12,6 +12,7 @@ class MapView extends DrawingView {
     this.trial = null; // the drawing as it would be if the gesture that is going on ended here
     this.pointers = new Map();
     this.beside = 44; // room beside a circle for words
+    this.bows = new Map(); // line -> how far it bends
   }
 
   /** The ground with its dots, and layers one above the other; `more` is shown in their place. */
@@ -35,6 +36,85 @@ class MapView extends DrawingView {
       `0 0 ${CANVAS.width} ${CANVAS.height}`,
       first,
     );
+  }
+
+  // State
+
+  /** What is drawn; an edit that Python will refuse is never drawn. */
+  get drawing() {
+    const value = this.model.get(this.talk.drawn);
+    if (isWellFormed(value)) this.good = value;
+    return this.trial ?? this.good;
+  }
+
+  get selected() {
+    return this.model.get("selected").filter((key) => this.exists(key));
+  }
+
+  /** The one thing that keys act on: the selected one, else the one in focus. */
+  get current() {
+    const { selected } = this;
+    if (selected.length) return selected.length === 1 ? selected[0] : null;
+    return this.frame.root.contains(document.activeElement) && this.exists(this.ui.active)
+      ? this.ui.active
+      : null;
+  }
+
+  commit(drawing, selected) {
+    if (this.dead) return;
+    this.ui.open = false;
+    this.talk.edit(drawing, selected);
+    this.draw();
+  }
+
+  select(keys, { focus = null } = {}) {
+    if (String(keys) !== String(this.model.get("selected"))) this.talk.select(keys);
+    if (focus) this.ui.active = focus;
+    this.draw();
+    if (focus) this.focusThing(focus);
+  }
+
+  /** With Ctrl a click adds to what is selected, or takes away. */
+  pick(key, { ctrlKey, metaKey }) {
+    const { selected } = this;
+    const others = selected.filter((other) => other !== key);
+    const several = others.length < selected.length ? others : [...selected, key];
+    this.select(ctrlKey || metaKey ? several : [key], { focus: key });
+  }
+
+  /** The first or last circle in reading order. */
+  goToEnd(index) {
+    const rows = [...this.placed].sort(
+      ([, p], [, q]) => Math.round(p.y / 48) - Math.round(q.y / 48) || p.x - q.x,
+    );
+    const key = rows.length && this.keyOf(rows.at(index)[0]);
+    return key && this.select([key], { focus: key });
+  }
+
+  /** From a circle or the middle of a line to the next circle in a direction. */
+  goToward(direction) {
+    const line = this.lines.find(({ key }) => key === this.ui.active);
+    const from = line ? line.shape.middle : this.placed.get(this.ui.active?.slice(2));
+    const next = from && nearestToward(from, this.placed, direction);
+    if (next) this.select([this.keyOf(next)], { focus: this.keyOf(next) });
+  }
+
+  /** Bows of lines { key, from, to, twin } around obstacles; lines that nobody moved keep theirs. */
+  settleBows(lines, around, slight) {
+    const { placed } = this;
+    const same = (name) =>
+      JSON.stringify(this.routedCircles?.get(name)) === JSON.stringify(placed.get(name));
+    const still = lines.filter(
+      ({ key, from, to }) => this.bows.has(key) && ((same(from) && same(to)) || this.trial),
+    );
+    const kept =
+      still.length * 2 >= lines.length
+        ? new Map(still.map(({ key }) => [key, this.bows.get(key)]))
+        : new Map();
+    const compute = () => chooseBows(lines, around, kept, slight);
+    const drawing = JSON.stringify([lines.map((line) => line.key), [...around]]);
+    this.bows = this.trial ? compute() : this.talk.remembered(drawing, compute);
+    if (!this.trial) this.routedCircles = placed;
   }
 
   followPointer() {

@@ -21,7 +21,6 @@ class RegionGraphDrawing extends MapView {
       ],
     });
     this.mode = null;
-    this.bows = new Map();
     Object.assign(this.ui, { hover: null, kept: null, cell: null, editing: false });
     this.buildCanvas();
   }
@@ -41,26 +40,8 @@ class RegionGraphDrawing extends MapView {
     return this.mode === "map";
   }
 
-  /** The graph that is drawn; an edit that Python will refuse is never drawn. */
   get graph() {
-    const value = this.model.get("value");
-    if (isWellFormed(value)) this.good = value;
-    return this.trial ?? this.good;
-  }
-
-  get selected() {
-    return this.model
-      .get("selected")
-      .filter((key) => this.scene.paths.has(key) || this.scene.regions.has(key.slice(2)));
-  }
-
-  /** The one thing that keys act on: the selected one, else the one in focus. */
-  get current() {
-    const { selected } = this;
-    if (selected.length) return selected.length === 1 ? selected[0] : null;
-    return this.frame.root.contains(document.activeElement) && this.exists(this.ui.active)
-      ? this.ui.active
-      : null;
+    return this.drawing;
   }
 
   get currentRegion() {
@@ -90,19 +71,9 @@ class RegionGraphDrawing extends MapView {
     );
   }
 
-  commit(graph, selected) {
-    if (this.dead) return;
-    this.ui.open = false;
-    this.talk.edit(graph, selected);
-    this.draw();
-  }
-
-  select(keys, { focus = null } = {}) {
+  select(keys, options) {
     this.ui.editing = false;
-    if (String(keys) !== String(this.model.get("selected"))) this.talk.select(keys);
-    if (focus) this.ui.active = focus;
-    this.draw();
-    if (focus) this.focusThing(focus);
+    super.select(keys, options);
   }
 
   // Drawing
@@ -187,24 +158,12 @@ class RegionGraphDrawing extends MapView {
     this.drawFocus();
   }
 
-  /** Every pathway with its curve; lines that nobody moved keep their bow. */
+  /** Every pathway with its curve. */
   routed() {
     const { scene, placed } = this;
-    const same = (name) =>
-      JSON.stringify(this.routedCircles?.get(name)) === JSON.stringify(placed.get(name));
     const lines = scene.graph.pathways.map((path) => this.lineOf(path));
     const drawn = lines.filter((line) => !line.mirror && line.prominent);
-    const still = drawn.filter(
-      ({ key, from, to }) => this.bows.has(key) && ((same(from) && same(to)) || this.trial),
-    );
-    const kept =
-      still.length * 2 >= drawn.length
-        ? new Map(still.map(({ key }) => [key, this.bows.get(key)]))
-        : new Map();
-    const compute = () => chooseBows(drawn, this.obstacles(), kept, scene.style.chips);
-    const drawing = JSON.stringify([drawn.map((line) => line.key), [...this.obstacles()]]);
-    this.bows = this.trial ? compute() : this.talk.remembered(drawing, compute);
-    if (!this.trial) this.routedCircles = placed;
+    this.settleBows(drawn, this.obstacles(), scene.style.chips);
     for (const line of lines) {
       const bow = this.bows.get(line.mirror ?? line.key) ?? 0.06;
       line.whole = curve(placed.get(line.from), placed.get(line.to), line.mirror ? -bow : bow);

@@ -226,12 +226,7 @@ class RegionGraphView extends RegionGraphDrawing {
       this.ui.kept = null;
       return this.select([], { focus: this.ui.active });
     }
-    const selected = this.selected;
-    if (!event.ctrlKey && !event.metaKey) return this.select([thing], { focus: thing });
-    return this.select(
-      selected.includes(thing) ? selected.filter((k) => k !== thing) : [...selected, thing],
-      { focus: thing },
-    );
+    return this.pick(thing, event);
   }
 
   farFrom({ whole, back, path }, at) {
@@ -368,10 +363,7 @@ class RegionGraphView extends RegionGraphDrawing {
     if (gesture?.kind === "link" && !gesture.from) return null;
     if (gesture?.kind === "shift") return this.shiftBy(direction, isFine ? 1 : 8);
     if (gesture?.kind === "link") return this.chooseTarget(direction);
-    const line = this.lines.find(({ key }) => key === this.ui.active);
-    const from = line ? pointAt(line.whole, 0.5) : this.placed.get(this.ui.active?.slice(2));
-    const next = from && nearestToward(from, this.placed, direction);
-    if (next) this.select([regionKey(next)], { focus: regionKey(next) });
+    return this.goToward(direction);
   }
 
   escape() {
@@ -400,11 +392,7 @@ class RegionGraphView extends RegionGraphDrawing {
       const name = this.plan.names.at(index);
       return name && this.goToCell(name, name);
     }
-    const rows = [...this.placed].sort(
-      ([, p], [, q]) => Math.round(p.y / 48) - Math.round(q.y / 48) || p.x - q.x,
-    );
-    const key = rows.length && regionKey(rows.at(index)[0]);
-    return key && this.select([key], { focus: key });
+    return super.goToEnd(index);
   }
 
   nextPath(step) {
