@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import sys
 import threading
 import time
 import warnings
@@ -211,6 +212,57 @@ def test_filled_marks_and_promises_follow_the_settings(opened):
     assert not entry(view, "projection")["look"]["filled"]
     page.ask("set", entry="staged", setting="first", text="Freeze")
     assert entry(view, "staged")["look"]["filled"]
+
+
+def test_evolution_is_typed_like_the_others(opened):
+    pytest.importorskip("cma")
+    given = sk.RejectionEvolution([500, 900], population=8, inside=sk.Reparametrization())
+    page = opened(sk.tasks.pencil(), [given], seeds=1, steps=4)
+    shown = entry(page.view, "rejection-evolution")
+    assert shown["words"] == "evaluations 500, 900, population 8, Reparametrization"
+    assert {s["name"]: s["text"] for s in shown["settings"]} == {
+        "step_size": "0.1", "evaluations": "500, 900", "population": "8",
+        "violators": "rejected", "inside": "Reparametrization",
+    }  # fmt: skip
+    call = "sk.RejectionEvolution([500, 900], population=8, inside=sk.Reparametrization())"
+    assert call in page.view.code()
+    assert eval(call, {"sk": sk}) == given
+    page.ask("set", entry="rejection-evolution", setting="population", text="3")
+    wrong = {s["name"]: s["problem"] for s in entry(page.view, "rejection-evolution")["settings"]}
+    assert wrong["population"] == "Wanted a population of at least 4, or None, got 3."
+    page.ask("set", entry="rejection-evolution", setting="population", text="none")
+    page.ask("set", entry="rejection-evolution", setting="evaluations", text="500")
+    page.view.run()
+    assert list(page.view.comparison.strategies) == [
+        "RejectionEvolution 500, Reparametrization inside"
+    ]
+
+
+def test_evolution_promises_what_was_checked(opened):
+    pytest.importorskip("cma")
+    x = torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
+    bound = sk.Task(
+        "bounded", model=lambda seed: nn.Sequential(nn.Linear(2, 1)), data=sk.Data((x, x[:, :1]),
+        (x, x[:, :1])), loss=mse_loss, metric=mse_loss, better="lower", batch_size=4,
+        constraints={"0": sk.Box(-9, 9)},
+    )  # fmt: skip
+    page = opened(bound)
+    shown = entry(page.view, "rejection-evolution")
+    assert shown["promise"] == (
+        "the shape holds on the inputs that were checked, once a candidate obeys"
+    )
+    assert not shown["look"]["filled"]
+    page.ask("set", entry="rejection-evolution", setting="inside", text="Projection")
+    assert entry(page.view, "rejection-evolution")["promise"] == "the shape holds at every step"
+
+
+def test_evolution_without_its_library_is_listed_with_the_reason(opened, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cma", None)
+    shown = entry(opened(sk.tasks.pencil()).view, "rejection-evolution")
+    assert shown["unfit"] == shown["fits"]
+    assert shown["unfit"].startswith(
+        "RejectionEvolution needs cma: pip install 'shapekeeper[evolution]'."
+    )
 
 
 def test_strategies_that_are_given_come_first_in_their_order(opened):
