@@ -19,6 +19,7 @@ from shapekeeper.course import (  # they register their checks
     notebook_03,  # noqa: F401
     notebook_04,  # noqa: F401
     notebook_05,  # noqa: F401
+    notebook_07,  # noqa: F401
     notebook_08,  # noqa: F401
 )
 from shapekeeper.course.accidents import ACCIDENTS, accidents
