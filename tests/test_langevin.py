@@ -155,7 +155,7 @@ EDGED = {
 @pytest.mark.parametrize("name", EDGED)
 def test_sets_with_edges_are_refused_and_told_what_is_not(name):
     words = f"^{name.split()[0]} has edges, and ConstrainedLangevin moves along sets without: "
-    rest = r"Circle .*Connections, FilterShape.bandlimited, Orthogonal and Sphere.*Projection, Reparam"
+    rest = r"Circle .*Connections, FilterShape.bandlimited, Orthogonal and Sphere.*and RejectionE"
     c = EDGED[name]
     shape = (1, 1, 31) if name == "FilterShape" else (1, 1, 2)
     with pytest.raises(sk.StrategyError, match=words + rest):
