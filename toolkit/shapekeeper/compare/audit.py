@@ -189,7 +189,7 @@ def audit(
             diverged = bool(final.loc[seed, "diverged"])
             found = case.lost(inputs) if diverged else case.seen(model, data, inputs, truth)
             for name, row in found.items():
-                proof = case.proved(model, name, row, boxes, notes)
+                proof = {} if diverged else case.proved(model, name, row, boxes, notes)
                 first = {"strategy": label, "seed": seed, "bound": name, "diverged": diverged}
                 rows.append({**first, **row, **proof})
     if not rows:
@@ -271,14 +271,15 @@ class _Case:
     def lost(self, inputs: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
         """The rows of a diverged run, by name."""
         columns = [_column(kind, part) for kind in ("allowed", "raw") for part in inputs]
-        row = dict.fromkeys([*columns, *_SCORES, "worst"], nan)
-        return {name: {**row, "unit": c.unit, "checked": 0} for name, c in self.bound.items()}
+        row = dict.fromkeys([*columns, *_SCORES, "worst", "margin"], nan)
+        row |= {"guarantee": "none", "holds_for": "", "checked": 0}
+        return {name: {**row, "unit": c.unit} for name, c in self.bound.items()}
 
     @torch.no_grad()
     def seen(
         self, model: nn.Module, data: Data, inputs: Mapping[str, Tensor], truth: Truth | None
     ) -> dict[str, dict[str, Any]]:
-        """The rows of one network without what is proved, by name."""
+        """The rows of one network before anything is proved, by name."""
         rows = self.lost(inputs)
         totals = {name: _Tally() for name in self.bound}
         for name, c in self.weights.items():
@@ -381,7 +382,7 @@ class _Case:
         # An end at infinity keeps everything in; infinity minus infinity would be NaN.
         above = torch.where(least.isinf(), inf, low - least)
         below = torch.where(most.isinf(), inf, most - high)
-        return min(above.min().item(), below.min().item())
+        return torch.minimum(above.min(), below.min()).item()  # NaN where one is
 
 
 class _Probe:
