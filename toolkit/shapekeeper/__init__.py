@@ -1,7 +1,7 @@
 """Draw a shape, train a network, keep the shape."""
 
 from . import regions, tasks
-from .compare import Comparison, ComparisonError, Progress, compare
+from .compare import Audit, Comparison, ComparisonError, Progress, audit, compare
 from .constraints import (
     Box,
     Circle,
@@ -36,6 +36,7 @@ from .strategies import (
 from .tasks import Data, Task, TaskError
 
 __all__ = [
+    "Audit",
     "AugmentedLagrangian",
     "Box",
     "Circle",
@@ -74,6 +75,7 @@ __all__ = [
     "Task",
     "TaskError",
     "Unconstrained",
+    "audit",
     "compare",
     "compile_network",
     "hold",
