@@ -5,6 +5,7 @@ from .compare import Audit, Comparison, ComparisonError, Progress, audit, compar
 from .constraints import (
     Box,
     Circle,
+    Codebook,
     Connections,
     Constraint,
     ConstraintError,
@@ -13,6 +14,7 @@ from .constraints import (
     NonNegative,
     Orthogonal,
     Signs,
+    Simplex,
     SpectralNorm,
     Sphere,
 )
@@ -40,6 +42,7 @@ __all__ = [
     "AugmentedLagrangian",
     "Box",
     "Circle",
+    "Codebook",
     "Comparison",
     "ComparisonError",
     "Connections",
@@ -65,6 +68,7 @@ __all__ = [
     "RejectionEvolution",
     "Reparametrization",
     "Signs",
+    "Simplex",
     "SpectralNorm",
     "Sphere",
     "Stage",
