@@ -27,6 +27,8 @@ HEARD = torch.tensor([[1, 0, 1], [0, 0, 1], [0, 1, 0], [1, 1, 0], [1, 1, 1]])  #
 DALE = torch.tensor([1, 1, -1])
 MIXED = torch.tensor([[1, 0, -1], [-1, -1, 0], [0, 0, 1], [1, 1, 1], [0, 1, -1]])
 INF = float("inf")
+PLACES = torch.randn(9, 3, generator=torch.Generator().manual_seed(4))  # codes of any direction
+CROWD = torch.randn(30, 2, generator=torch.Generator().manual_seed(5)) + 2
 
 # constraint, shape of one event plus what broadcasts over it, name
 LAWS = [
@@ -73,6 +75,24 @@ LAWS = [
     pytest.param(SpectralNorm(), (5, 3), id="SpectralNorm"),
     pytest.param(SpectralNorm(0.1), (4, 4), id="SpectralNorm, small"),
     pytest.param(SpectralNorm(2.0, event_dims=4), (3, 2, 2, 2), id="SpectralNorm of a kernel"),
+    pytest.param(sk.Simplex(), (4,), id="Simplex"),
+    pytest.param(sk.Simplex(0.5), (3, 7), id="Simplex of another total"),
+    pytest.param(sk.Codebook(PLACES), (3,), id="Codebook"),
+    pytest.param(sk.Codebook(CROWD), (5, 2), id="Codebook of a crowd"),
+    pytest.param(sk.Codebook([[-0.5], [0.25], [1.0]]), (4, 1), id="Codebook of levels"),
+    pytest.param(sk.Grammar("(ab)*c", length=5, up_to=True), (5, 4), id="Grammar"),
+    pytest.param(sk.Grammar.from_words(["abc", "cab", "bca", "aaa"]), (2, 3, 3),
+                 id="Grammar of words"),
+    pytest.param(
+        sk.Grammar.from_table(
+            {("q", "0"): "q", ("q", "1"): "r", ("r", "0"): "r"}, start="q", ends="r", length=4
+        ), (4, 2), id="Grammar of a table",
+    ),
+    pytest.param(
+        sk.Grammar.from_rules(
+            {"S": ["NP V"], "NP": ["dogs", "old NP"], "V": ["bark", "V loudly"]}, length=4
+        ), (4, 4), id="Grammar of rules",
+    ),
     pytest.param(FilterShape.bandlimited(0.5, attenuation_db=20), (3, 15), id="band-limited"),
     pytest.param(FilterShape.bandlimited(0.6, attenuation_db=20, dimensions=2), (2, 7, 6),
                  id="band-limited in a plane"),
@@ -84,6 +104,7 @@ LAWS = [
     pytest.param(FilterShape.target([0, 0.5, 1], [1, 0.7, 0.3], 0.1), (11,), id="target"),
 ]  # fmt: skip
 BATCHES = [pytest.param((), id="one"), pytest.param((6,), id="six"), pytest.param((2, 3), id="2x3")]
+DISCRETE = (sk.Codebook, sk.Grammar)  # sets of single points
 DTYPES = [torch.float32, torch.float64]
 LOW = [torch.float16, torch.bfloat16]
 
@@ -95,6 +116,14 @@ def values(shape: tuple[int, ...], dtype: torch.dtype, seed: int = 0) -> Tensor:
 def per_event(c: Constraint, x: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that an answer per event has."""
     return tuple(x.shape[: x.dim() - c.event_dims])
+
+
+def as_read(c: Constraint, x: Tensor, certainty: float = 1.0) -> Tensor:
+    """`x` itself; for a grammar, which reads scores as words, scores that say one word alone."""
+    if not isinstance(c, sk.Grammar):
+        return x
+    word = torch.nn.functional.one_hot(x.argmax(-1), x.shape[-1]).to(x.dtype)
+    return certainty * word
 
 
 @pytest.fixture(params=DTYPES, ids=str)
@@ -126,7 +155,7 @@ class TestLaws:
             assert nearest <= (x - other).square().sum()
 
     def test_violation_is_zero_where_allowed_and_only_there(self, c, shape, batch, dtype):
-        x = values((*batch, *shape), dtype)
+        x = as_read(c, values((*batch, *shape), dtype))
         allowed, forbidden = c.project(x), c.violation(x)
         assert tuple(forbidden.shape) == per_event(c, x, shape)
         assert (c.violation(allowed) <= c.tolerance(dtype)).all()
@@ -136,15 +165,18 @@ class TestLaws:
         assert (forbidden > 0).any(), "the values of this law must leave the set"
 
     def test_penalty_is_zero_where_allowed_and_only_there(self, c, shape, batch, dtype):
-        x = values((*batch, *shape), dtype)
+        x = as_read(c, values((*batch, *shape), dtype), certainty=1e3)
         assert tuple(c.penalty(x).shape) == per_event(c, x, shape)
-        assert (c.penalty(c.project(x)) <= c.tolerance(dtype) ** 2).all()
+        allowed = as_read(c, c.project(x), certainty=1e3)
+        assert (c.penalty(allowed) <= c.tolerance(dtype) ** 2).all()
         assert torch.equal(c.penalty(x) > 0, c.violation(x) > 0)
 
     def test_residual_says_what_violation_says(self, c, shape, batch, dtype):
         x = values((*batch, *shape), dtype)
         equal, at_most = c.residual(x)
-        worst = torch.cat([equal.abs(), at_most.clamp(min=0)], -1).amax(-1)
+        misses = torch.cat([equal.abs(), at_most.clamp(min=0)], -1)
+        # The violation of a codebook is a distance, of which residuals are the coordinates.
+        worst = misses.norm(dim=-1) if isinstance(c, sk.Codebook) else misses.amax(-1)
         torch.testing.assert_close(worst, c.violation(x))
 
     def test_gradients_are_finite_at_allowed_points(self, c, shape, batch, dtype):
