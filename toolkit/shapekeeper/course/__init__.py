@@ -35,6 +35,8 @@ from shapekeeper.course.problems import (
     pencil_walk,
 )
 from shapekeeper.course.scripts import Script
+from shapekeeper.course.sentences import sentence
+from shapekeeper.course.stored import stored_runs, told_runs
 from shapekeeper.course.turns import turns
 from shapekeeper.course.verdicts import NotRight, Verdict, check, example, strict
 
@@ -58,7 +60,10 @@ __all__ = [
     "predict",
     "reveal",
     "seconds_a_step",
+    "sentence",
+    "stored_runs",
     "strict",
+    "told_runs",
     "turns",
     "violations",
 ]

@@ -12,6 +12,8 @@ axes, and each strategy has one color and one mark everywhere.
   trained, and the `taps` of kernels.
 - What moves on a `circle` or a `sphere`, a `histogram` beside its law, a `running_mean` beside the
   truth; the `singular_values` of matrices; the `decisions` of a network in the plane.
+- What a layer may say: the `lattice` of a grammar with its best word; the `words` that were said,
+  beside what was meant. `scatter`: one number of each run against another.
 - `look`: color and mark of a strategy, for plots of one's own.
 """
 
@@ -25,10 +27,13 @@ from .graphs import wiring
 from .groups import bars
 from .ink import look
 from .landscape import landscape
+from .lattice import lattice
 from .laws import histogram, running_mean
 from .lines import lines
 from .plane import tradeoff
 from .rows import table
+from .said import words
+from .scatter import scatter
 from .spectra import singular_values
 from .spheres import sphere
 from .stems import taps
@@ -39,12 +44,14 @@ __all__ = [
     "decisions",
     "histogram",
     "landscape",
+    "lattice",
     "lines",
     "look",
     "matrix",
     "response",
     "response_over_time",
     "running_mean",
+    "scatter",
     "singular_values",
     "sphere",
     "table",
@@ -52,4 +59,5 @@ __all__ = [
     "tradeoff",
     "training",
     "wiring",
+    "words",
 ]
