@@ -162,7 +162,7 @@ def size(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return prediction.square().mean()
 
 
-def made(net: nn.Module, constraint: sk.Constraint, name: str = "value", x=None) -> sk.Comparison:
+def made(net: nn.Module, constraint: sk.Constraint, name: str = "value", x=None, way=None):
     """A comparison of networks that stay as they are made."""
     x = torch.linspace(-1, 1, 21)[:, None] if x is None else x
 
@@ -174,7 +174,7 @@ def made(net: nn.Module, constraint: sk.Constraint, name: str = "value", x=None)
         loss=size, metric=size, better="lower",
         optimizer=STILL, batch_size=4,
     )  # fmt: skip
-    return sk.compare(still, [sk.Unconstrained()], seeds=1, steps=1)
+    return sk.compare(still, [way or sk.Unconstrained()], seeds=1, steps=1)
 
 
 def layers(**modules: nn.Module) -> nn.Sequential:
@@ -239,6 +239,20 @@ def test_what_was_only_seen_is_empirical():
     assert row["margin"] == pytest.approx(-1.0)
     row = only(sk.audit(made(net, sk.Box(-1.0, 1.0)), region=(-0.5, 0.5)))
     assert row["guarantee"] == "certified"
+
+
+def test_a_filter_promises_nothing_of_another_set():
+    net = layers(value=linear([[0.0]], [0.3]), last=nn.Linear(1, 1))
+    found = made(net, sk.Box(0.0, 1.0), way=sk.Projection())
+    row = only(sk.audit(found, constraints={"value": sk.Box(0.2, 0.4)}))
+    assert (row["guarantee"], row["allowed"], row["raw"]) == ("empirical", 1, 1)
+    # What the filter makes of a value that was in the other set is not in it.
+    found = made(net, sk.Box(0.5, 1.0), way=sk.Projection())
+    audit = sk.audit(found, constraints={"value": sk.Box(0.2, 0.4)})
+    row = only(audit)
+    assert (row["guarantee"], row["allowed"], row["raw"]) == ("none", 0, 1)
+    assert row["worst"] == pytest.approx(0.1)
+    assert audit.notes == ["'value': Bounds don't go through what filters the value of 'value'."]
 
 
 def test_one_side_without_an_end_is_enough():

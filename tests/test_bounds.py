@@ -261,6 +261,28 @@ def test_rounding_of_float32_is_within_and_real_numbers_are_not():
     assert (most - least).item() < 1e-14
 
 
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (nn.BatchNorm1d(7), (7,)),
+        (nn.Conv1d(2, 3, 5), (2, 9)),
+        (nn.AvgPool1d(3), (2, 9)),
+        (nn.AdaptiveAvgPool2d(2), (1, 5, 5)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_rounding_of_other_sums(module, shape):
+    """Of a box of a single input, what is computed is within, and mostly not the exact number."""
+    module, x = varied(module), torch.randn(3000, *shape, generator=draws(6))
+    low, high = output_bounds(module, x, x)
+    least, most = output_bounds(module, x, x, exact=True)
+    with torch.no_grad():
+        value = module(x).double()
+    assert ((low <= value) & (value <= high)).all()
+    assert not ((least <= value) & (value <= most)).all()
+    assert (high - low).max() < 1e-4
+
+
 def test_bounds_beyond_the_largest_number_are_infinite():
     net = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
