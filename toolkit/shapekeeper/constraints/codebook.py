@@ -15,6 +15,7 @@ from .tensor_value import TensorValue
 __all__ = ["Codebook"]
 
 ROOM = 2**22  # numbers that are held at once; more events go one part after another
+KEPT = "_tensor"  # no field: neither compared nor pickled
 CLOSE = 4  # candidates that are compared once more
 
 
@@ -70,6 +71,12 @@ class Codebook(Constraint):
             raise ConstraintError(problem)
         # -0.0 is the same code as 0.0, and has other bytes.
         object.__setattr__(self, "_codes", TensorValue.of(entries.astype(np.float64) + 0.0))
+        with torch.inference_mode(False):  # else it could never be saved for a backward pass
+            object.__setattr__(self, KEPT, self.codes)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """From the codes alone."""
+        self.__init__(state["_codes"].numpy())
 
     def __repr__(self) -> str:
         """The call that makes it, or a digest beyond 64 entries."""
@@ -135,10 +142,16 @@ class Codebook(Constraint):
         soft = self._mean(u)
         return self._nearest(u) + (soft - soft.detach()).to(u.dtype)
 
+    def _on(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        # torch.compile can't read the bytes of a value that nobody has asked yet.
+        if torch.compiler.is_compiling():
+            return self.__dict__[KEPT].to(device, dtype)
+        return self._codes.on(device, dtype)
+
     def _nearest(self, x: Tensor) -> Tensor:
         """The code nearest to each vector, without a derivative."""
         self.check(tuple(x.shape))
-        codes = self._codes.on(x.device, x.dtype)
+        codes = self._on(x.device, x.dtype)
         # float32 products of vectors far from 0 round away what tells codes apart, and devices may
         # compute them in even less.
         wide = codes.to(torch.float32 if x.device.type == "mps" else torch.float64)
@@ -151,7 +164,7 @@ class Codebook(Constraint):
     def _mean(self, u: Tensor) -> Tensor:
         """Mean of the codes, weighted by the softmax of minus the squared distance."""
         wide = torch.promote_types(u.dtype, torch.float32)
-        codes = self._codes.on(u.device, wide)
+        codes = self._on(u.device, wide)
         middle = codes.mean(0)
         rounds = torch.is_autocast_enabled(kind := u.device.type)
         with torch.autocast(kind, enabled=False) if rounds else nullcontext():
@@ -163,7 +176,7 @@ class Codebook(Constraint):
         """Codes, all with the same chance."""
         self.check(shape)
         device = torch.device("cpu") if generator is None else generator.device
-        codes = self._codes.on(device, torch.get_default_dtype())
+        codes = self._on(device, torch.get_default_dtype())
         return codes[torch.randint(len(codes), shape[:-1], generator=generator, device=device)]
 
 
