@@ -2,6 +2,7 @@
 
 import re
 from math import inf, log
+from pathlib import Path
 
 import pytest
 import torch
@@ -329,3 +330,66 @@ def test_the_merging_of_a_table_is_what_was_asked_for():
         _, count, merged, _ = kind
         assert (len({*meanings}), len({*words})) == (count, count - merged)
         assert len({*zip(words, meanings, strict=True)}) == count
+
+
+# What was stored
+
+
+LINES = """table,row,seed,labels,test,raw,made
+translation,free word,0,0,0.9,,"2026-11-28, 2 seeds"
+translation,free word,1,0,0.7,,"2026-11-28, 2 seeds"
+translation,penalty 1,0,0,0.1,1,"2026-11-28, 2 seeds"
+range,free,0,,0.0017,,"2026-11-28, 2 seeds"
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text(LINES)
+    return path
+
+
+def test_stored_runs_are_those_of_one_table_with_when_and_how_they_were_made(file):
+    runs = course.stored_runs("translation", file)
+    assert runs["row"].to_list() == ["free word", "free word", "penalty 1"]
+    assert runs.attrs["made"] == "2026-11-28, 2 seeds"
+    assert runs.attrs["command"].startswith("python tests/benchmarks/bench_language_tasks.py --csv")
+    assert list(course.stored_runs("range", file)) == ["row", "seed", "test"]
+
+
+def test_the_command_of_stored_runs_names_a_program_that_is_there(root, file):
+    command = course.stored_runs("range", file).attrs["command"].split()
+    assert (root / command[1]).exists()
+    assert (root / command[-1]).parent == Path(course.__file__).parent
+
+
+def test_means_are_told_with_their_spread_and_what_is_missing_is_empty(file):
+    runs = course.stored_runs("translation", file)
+    told = course.told_runs(runs, {"test": "right", "raw": "filter off", "true": "true words"})
+    assert list(told) == ["right", "filter off", "true words"]
+    assert told.loc["free word"].to_list() == ["0.80 ± 0.14", "", ""]
+    assert told.loc["penalty 1"].to_list() == ["0.10", "1.00", ""]
+    small = course.told_runs(course.stored_runs("range", file), {"test": "error"})
+    assert small.loc["free", "error"] == "0.0017"
+
+
+def test_a_missing_file_says_how_it_is_made(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"makes it again.*bench_language_tasks.py --csv"):
+        course.stored_runs("range", tmp_path / "none.csv")
+
+
+def test_another_file_and_another_table_are_refused(tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"no \['made', 'row', 'seed', 'table'\]"):
+        course.stored_runs("range", other)
+    with pytest.raises(ValueError, match="got 'letters'"):
+        course.stored_runs("letters")
+
+
+def test_a_sentence_is_read_back():
+    x, _ = sk.tasks.translation().data_for(0).test
+    meanings = sk.tasks.translation_meanings("test")
+    for k in (0, 100, 447):
+        assert course.sentence(x[k]) in sk.tasks.english(meanings[k // 8])

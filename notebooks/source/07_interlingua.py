@@ -227,7 +227,8 @@ course.check("07.2", chance)
 # batch, so we know at each step whether the network obeys. And since it is so small, evolution can
 # try as well: networks vary at random, violators are rejected, the best are varied again.
 #
-# **Predict** on the plane: across, the violation in symbols per sentence; up, the accuracy.
+# **Predict** on the plane: across, how many symbols of the worst word have to change until it is
+# legal; up, the accuracy.
 
 # %%
 guess_few = None
@@ -405,8 +406,11 @@ priced = {f"penalty {s:g}": ladder[ladder["row"] == f"penalty {s:g}"] for s in s
 rivals = {name: ladder[ladder["row"] == name] for name in ("free word", "conditioned, medium")}
 points = {name: rows[["allowed", "test"]] for name, rows in (priced | rivals).items()}
 sizes = {name: min(1, rows["distinct"].mean()) for name, rows in (priced | rivals).items()}
+kinds_of = {name: sk.Penalty(1) for name in priced}
+kinds_of |= {"free word": sk.Unconstrained(), "conditioned, medium": sk.Reparametrization()}
+looks = {name: plots.look(strategy) for name, strategy in kinds_of.items()}
 text = {"x": "legal words, share", "y": "right sentences", "size": "different words per meaning"}
-ax = plots.scatter(points, sizes=sizes, joined=[*priced], **text)
+ax = plots.scatter(points, sizes=sizes, joined=[*priced], looks=looks, **text)
 
 # %%
 last = priced["penalty 1"]
@@ -562,8 +566,12 @@ course.reveal("07.F", {k: share.loc["Penalty 1"] for k, share in outside.items()
 # %%
 ax = plots.tradeoff(boxed)
 
+# %%
+columns = {"test": "squared error", "allowed": "in range, near", "nonsense": "in range, far"}
+course.told_runs(course.stored_runs("range"), columns | {"distinct": "nodes that move"})
+
 # %% [markdown]
-# *Top: near is where it learned. Bottom: the plane; squared error, turned over, so that up is
+# *Top: near is where it learned. Below: the plane; squared error, turned over, so that up is
 # better.* The penalty was paid where anybody looked. Beyond that it knows nothing. The clamp and
 # the sigmoid hold everywhere; does one of them pay for it?
 #

@@ -48,10 +48,10 @@ def stored_runs(table: str, path: Path | None = None) -> pd.DataFrame:
     found = pd.read_csv(place)
     if missing := {"table", "row", "seed", "made"} - set(found):
         raise ValueError(f"Wanted a table of stored runs, {place} has no {sorted(missing)}.")
-    rows = found[found["table"] == table].drop(columns="table").reset_index(drop=True)
-    rows = rows.dropna(axis=1, how="all")
-    made = rows.pop("made") if "made" in rows else pd.Series(dtype=str)
-    rows.attrs |= {"made": made.iloc[0] if len(made) else "", "command": REMAKE}
+    rows = found.loc[found["table"] == table].dropna(axis=1, how="all").reset_index(drop=True)
+    made = rows["made"].iloc[0] if len(rows) else ""
+    rows = rows.drop(columns=["table", "made"], errors="ignore")
+    rows.attrs |= {"made": made, "command": REMAKE}
     return rows
 
 

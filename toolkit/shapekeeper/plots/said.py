@@ -73,12 +73,9 @@ def words(
 
 def _cell(ax: Axes, k: int, i: int, symbol: str, true: str) -> None:
     ink, same = Ink.of(ax), symbol == true
-    frame = {
-        "facecolor": ink.shelf if same else "none",
-        "edgecolor": ink.good if same else ink.hair,
-    }
+    ground, edge = (ink.shelf, ink.good) if same else ("none", ink.hair)
     width = 1.6 if same else 0.8
-    ax.add_patch(Rectangle((k + 0.04, i + 0.06), 0.92, 0.88, linewidth=width, **frame))
+    ax.add_patch(Rectangle((k + 0.04, i + 0.06), 0.92, 0.88, fc=ground, ec=edge, linewidth=width))
     ax.text(k + 0.5, i + 0.4, symbol, ha="center", va="center", fontsize=SMALL, color=ink.ink)
     small = {"ha": "center", "va": "center", "fontsize": TINY - 1, "color": ink.soft}
     ax.text(k + 0.5, i + 0.76, true, **small)

@@ -14,7 +14,7 @@ from .labels import Labels
 
 __all__ = ["scatter"]
 
-AREA = 420.0  # of a bubble of size 1, in square points
+AREA = 900.0  # of a bubble of size 1, in square points
 
 
 def scatter(
@@ -67,18 +67,20 @@ def scatter(
         labels.paths.append(path)
     for k, (name, points) in enumerate(found.items()):
         style = (looks or {}).get(name) or nth_look(ax, k)
-        color, mean = style["color"], means[name]
+        color, mean, (across, up) = style["color"], means[name], means[name].tolist()
         if len(points) > 1:
             dots = {"color": color, "markersize": 3.6, "mew": 0, "alpha": 0.55, "zorder": 3}
             labels.dots += ax.plot(*points.T, "o", **dots)
         clear = 6.0
         if sizes is not None:
             clear += _bubble(ax, mean, sizes[name], color)
-        labels.marks += ax.plot(*mean, linestyle="none", markersize=8, zorder=5, **style)
-        labels.add(name, *mean, ax.transData, clear=clear, color=color)
+        labels.marks += ax.plot(
+            across, up, linestyle="none", markersize=8 if sizes is None else 5, zorder=5, **style
+        )
+        labels.add(name, across, up, ax.transData, clear=clear, color=color)
         if name in guesses:
             hollow = {"mfc": "none", "mec": color, "mew": 1.1, "markersize": 12, "zorder": 4}
-            labels.marks += ax.plot(mean[0], guesses[name], "D", **hollow)
+            labels.marks += ax.plot(across, guesses[name], "D", **hollow)
     ax.margins(0.12)
     title_axes(ax, x, y)
     most = max(len(points) for points in found.values())
