@@ -86,6 +86,14 @@ def test_projections_are_allowed_whatever_the_numbers(scale, size, dtype):
         assert SIMPLEX.allows(SIMPLEX.from_free(x)).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_in_low_precision_only_the_answer_is_rounded(dtype):
+    x = (0.1 * normal(20, 1000)).to(dtype)
+    wanted = by_bisection(x.double(), 1.0).to(dtype)
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(SIMPLEX.project(x), wanted, rtol=eps, atol=1e-6)
+
+
 def test_many_shares_that_lie_near_the_cut_sum_to_the_total():
     """A level of -1/2 is rounded for ten thousand shares alike."""
     x = torch.full((10_001,), -0.4999, dtype=torch.float32)

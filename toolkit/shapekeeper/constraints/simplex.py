@@ -84,8 +84,7 @@ class Simplex(Constraint):
 
     def _nearest(self, x: Tensor) -> Tensor:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        # Only differences count; of an entry that lies a total below the largest nothing is left.
-        below = (wide - wide.amax(-1, keepdim=True)).clamp(min=-self.total)
+        below = wide - wide.amax(-1, keepdim=True)  # only differences count
         falling = below.sort(-1, descending=True).values
         excess = falling.cumsum(-1) - self.total
         rank = torch.arange(1, x.shape[-1] + 1, device=x.device)
