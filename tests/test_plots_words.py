@@ -166,3 +166,10 @@ def test_what_can_not_be_scattered_is_refused():
 
 def test_one_seed_is_called_so():
     assert "One seed." in written(plots.scatter({"a": [(0, 1)]}))
+
+
+def test_a_strategy_has_its_color_on_light_and_on_dark_ground(style):
+    ax = plots.scatter(POINTS, strategies={"tight": sk.Projection()})
+    colors = {line.get_color() for line in ax.lines}
+    assert plots.look(sk.Projection(), ax)["color"] in colors
+    assert ("#73acfb" in colors) == (style == "dark_background")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from .ink import Ink, axes, caption, nth_look, plain, title_axes
+from ..strategies import Strategy
+from .ink import Ink, axes, caption, look, nth_look, plain, title_axes
 from .labels import Labels
 
 __all__ = ["scatter"]
@@ -26,7 +27,7 @@ def scatter(
     sizes: Mapping[str, float] | None = None,
     size: str = "",
     guess: Mapping[str, float | None] | None = None,
-    looks: Mapping[str, dict[str, Any]] | None = None,
+    strategies: Mapping[str, Strategy] | None = None,
     joined: Sequence[str] = (),
 ) -> Axes:
     """Dots for seeds, a mark with its name for their mean; or a bubble that shows a third number.
@@ -41,7 +42,7 @@ def scatter(
         size: What that share is of.
         guess: Name -> the reader's prediction of the height, a hollow diamond over the mean; None
             is left out.
-        looks: Name -> color and mark, such as `look` gives for a strategy.
+        strategies: Name -> the strategy whose color and mark it has; others get one of their own.
         joined: Names whose means a thin line joins, in order.
 
     Returns:
@@ -59,14 +60,14 @@ def scatter(
     guesses = {name: value for name, value in (guess or {}).items() if value is not None}
     _check(found, guesses)
     ax = axes(ax, 7.0, 4.4)
-    ink, labels = plain(ax), Labels(ax)
+    ink, labels, known = plain(ax), Labels(ax), strategies or {}
     means = {name: points.mean(0) for name, points in found.items()}
     if len(joined) > 1:
         path = np.array([means[name] for name in joined])
         ax.plot(*path.T, color=ink.mix(0.45), linewidth=1.0, zorder=1.5)
         labels.paths.append(path)
     for k, (name, points) in enumerate(found.items()):
-        style = (looks or {}).get(name) or nth_look(ax, k)
+        style = look(known[name], ax) if name in known else nth_look(ax, k)
         color, mean, (across, up) = style["color"], means[name], means[name].tolist()
         if len(points) > 1:
             dots = {"color": color, "markersize": 3.6, "mew": 0, "alpha": 0.55, "zorder": 3}
