@@ -506,6 +506,7 @@ def short_batches(parameters):
         ({"constraints": {"first.weight": sk.Connections(~CLOSED.mask)}}, {}, "Wanted constraints"),
         ({"metric_name": "share"}, {}, "Wanted metric share, it has accuracy"),
         ({"regularizer": lambda tensors: 0.0}, {}, "Wanted regularizer .*, it has None"),
+        ({"supervision": lambda raw, y: 0.0}, {}, "Wanted supervision .*, it has None"),
         ({"batch_size": 8}, {"steps": 9, "seeds": 1}, "seeds .*; steps 9.*; batch_size 8"),
     ],
 )

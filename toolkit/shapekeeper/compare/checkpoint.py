@@ -201,6 +201,7 @@ def _described(task: Task, seed: int) -> dict[str, Any]:
         "metric": task.metric_name,
         "loss": _name(task.loss),
         "regularizer": _name(task.regularizer) if task.regularizer else None,
+        "supervision": _name(task.supervision) if task.supervision else None,
         "batch_size": task.batch_size,
         "optimizer": [type(optimizer).__name__, _digest_of(_rates(optimizer))],
         "constraints": {name: _digest_of(_words(c)) for name, c in task.constraints.items()},

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from shapekeeper.constraints import Constraint
+from shapekeeper.constraints.words.scores import unchecked
 from shapekeeper.optimizers import fuse
 from shapekeeper.randomness import Noise, seed_of
 from shapekeeper.strategies import (
@@ -459,6 +460,7 @@ class Training:
 
     # -- measuring ---------------------------------------------------------------------------
 
+    @unchecked()
     @torch.no_grad()
     def rows(self) -> list[dict[str, Any]]:
         """One row for each run, measured now."""
@@ -575,6 +577,7 @@ class Training:
         ]
 
 
+@unchecked()
 def take_step(parts: list[Training]) -> None:
     """One step of parts whose `companions` are equal, by one forward and one backward pass.
 

@@ -188,7 +188,8 @@ class Constraint(ABC):
         """Why Reparametrization can't hold it, and what can."""
         return (
             f"{type(self).__name__} has no chart, so Reparametrization can't hold it. "
-            "Unconstrained, Penalty, AugmentedLagrangian, Freeze, Staged and Projection work."
+            "Unconstrained, Penalty, AugmentedLagrangian, Freeze, Staged, Projection and "
+            "RejectionEvolution work."
         )
 
     @property
