@@ -4,6 +4,7 @@ import re
 from math import inf, log
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -372,6 +373,8 @@ def test_means_are_told_with_their_spread_and_what_is_missing_is_empty(file):
     assert told.loc["penalty 1"].to_list() == ["0.10", "1.00", ""]
     small = course.told_runs(course.stored_runs("range", file), {"test": "error"})
     assert small.loc["free", "error"] == "0.0017"
+    large = pd.DataFrame({"row": ["a", "a"], "evaluations": [1500, 1510]})
+    assert course.told_runs(large, {"evaluations": "n"}).loc["a", "n"] == "1505 ± 7"
 
 
 def test_a_missing_file_says_how_it_is_made(tmp_path):
@@ -383,6 +386,9 @@ def test_another_file_and_another_table_are_refused(tmp_path):
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"no \['made', 'row', 'seed', 'table'\]"):
+        course.stored_runs("range", other)
+    other.write_text("\n".join(LINES.splitlines()[:2]))
+    with pytest.raises(ValueError, match=r"no runs of 'range'; this makes them: python"):
         course.stored_runs("range", other)
     with pytest.raises(ValueError, match="got 'letters'"):
         course.stored_runs("letters")

@@ -29,7 +29,7 @@ def stored_runs(table: str, path: Path | None = None) -> pd.DataFrame:
         how many seeds, `attrs["command"]` how to make it again.
 
     Raises:
-        ValueError: If there is no such table, or the file is another one.
+        ValueError: If there is no such table, the file is another one, or it has no such runs.
         FileNotFoundError: If the file is not there; the message says how to make it.
 
     Example:
@@ -49,10 +49,10 @@ def stored_runs(table: str, path: Path | None = None) -> pd.DataFrame:
     if missing := {"table", "row", "seed", "made"} - set(found):
         raise ValueError(f"Wanted a table of stored runs, {place} has no {sorted(missing)}.")
     rows = found.loc[found["table"] == table].dropna(axis=1, how="all").reset_index(drop=True)
-    made = rows["made"].iloc[0] if len(rows) else ""
-    rows = rows.drop(columns=["table", "made"], errors="ignore")
-    rows.attrs |= {"made": made, "command": REMAKE}
-    return rows
+    if rows.empty:
+        raise ValueError(f"{place} has no runs of {table!r}; this makes them: {REMAKE}")
+    rows.attrs |= {"made": rows["made"].iloc[0], "command": REMAKE}
+    return rows.drop(columns=["table", "made"])
 
 
 def told_runs(runs: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
@@ -86,6 +86,7 @@ def _mean_and_spread(values) -> str:
     numbers = pd.Series(values, dtype=float).dropna()
     if numbers.empty:
         return ""
-    digits = 4 if 0 < abs(numbers.mean()) < 0.1 else 2
+    size = abs(numbers.mean())
+    digits = 4 if 0 < size < 0.1 else 2 if size < 100 else 0
     spread = f" ± {numbers.std():.{digits}f}" if len(numbers) > 1 else ""
     return f"{numbers.mean():.{digits}f}{spread}"
