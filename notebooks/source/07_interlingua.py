@@ -6,6 +6,8 @@
 # about forty seconds on two quiet cores.
 
 # %%
+from html import escape
+
 import ipywidgets
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -36,24 +38,35 @@ nets = {name: found.models(name)[0] for name in ways}
 
 
 # %%
-def say(sentence):
+def answers(sentence):
+    """The word in the middle of each network, and the sentence that it writes."""
     for name, net in nets.items():
         word, german = sk.tasks.translate(net, sentence)
         legal = bool(grammar.allows(grammar.encode([word.split()])))
-        print(f"{name}: {word}   ({'legal' if legal else 'not legal'})\n   -> {german}")
+        yield f"{name}: {word}   ({'legal' if legal else 'not legal'})\n   -> {german}"
 
 
 # %%
-sentence = ipywidgets.Text("the kid -s are quickly chase -ed by the dog", continuous_update=False)
-ipywidgets.interactive(say, sentence=sentence)
+def shown(sentence):
+    try:
+        return f"<pre>{escape(chr(10).join(answers(sentence)))}</pre>"
+    except ValueError as error:  # a word that is not in the lexicon
+        return escape(str(error))
+
+
+# %%
+english = ipywidgets.Text("the kid -s are quickly chase -ed by the dog", continuous_update=False)
+german = ipywidgets.HTML()
+link = ipywidgets.dlink((english, "value"), (german, "value"), shown)
+ipywidgets.VBox([english, german])
 
 # %% [markdown]
 # Type a sentence and press Enter: endings are words of their own, and a word that is not in the
 # lexicon is answered by a list of those that are. The same without a browser, and some nonsense:
 
 # %%
-say("the kid -s are quickly chase -ed by the dog")
-say("quickly the the -ed eat by bread -s")
+print(*answers("the kid -s are quickly chase -ed by the dog"), sep="\n")
+print(*answers("quickly the the -ed eat by bread -s"), sep="\n")
 
 # %% [markdown]
 # Look at the brackets. Whatever you type, the held network says a legal word. Now read these words.
