@@ -1,10 +1,9 @@
-"""Twenty words for evolution, and nodes in a range."""
+"""Twenty words for evolution."""
 
-import pytest
 import torch
 
 import shapekeeper as sk
-from shapekeeper.tasks import few_words, ranges, share_that_obeys
+from shapekeeper.tasks import few_words, share_that_obeys
 
 
 def test_there_are_twenty_words_and_each_sentence_means_one_of_twenty_things():
@@ -50,23 +49,3 @@ def test_rejection_has_nothing_to_start_from():
     found = sk.compare(few_words(), [sk.RejectionEvolution(600)], seeds=1, steps=10)
     assert (found.frame["allowed"] < 1).all()
     assert any("obey" in note for note in found.notes)
-
-
-@pytest.mark.parametrize("shift", [0.0, 2.0])
-def test_a_range_is_left_by_training_alone_and_kept_by_both_forms(shift):
-    task = ranges(shift=shift)
-    strategies = [sk.Unconstrained(), sk.Projection(), sk.Reparametrization()]
-    found = sk.compare(task, strategies, seeds=2, steps=40)
-    last = found.frame[found.frame["step"] == 40].groupby("strategy")["violation"].max()
-    assert last["Unconstrained"] > 0.1
-    assert last["Projection"] == last["Reparametrization"] == 0
-    start = task.start_model(0).nodes(task.data_for(0).train[0])
-    assert (start.mean() > 1.5) == (shift > 0)
-
-
-def test_far_inputs_reach_four_times_as_far():
-    data = ranges().data_for(0)
-    assert 0.9 < data.train[0].abs().max() <= 1
-    assert 3.6 < data.shifted["far"][0].abs().max() <= 4
-    x, y = data.test
-    torch.testing.assert_close(y[:, 0], (3 * x[:, 0]).sin() * (2 * x[:, 1]).cos())

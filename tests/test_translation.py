@@ -24,7 +24,7 @@ from shapekeeper.tasks import (
     true_meaning,
     true_words,
 )
-from shapekeeper.tasks.interlingua import ENGLISH, GERMAN, SYMBOLS
+from shapekeeper.tasks.interlingua import ENGLISH, GERMAN, SYMBOLS, text_of, tokens
 
 NOUNS = {"child", "woman", "dog", "cat", "apple", "bread"}
 EATEN, LIGHT = {"apple", "bread"}, {"cat", "apple", "bread"}
@@ -210,6 +210,32 @@ def test_what_can_not_be_is_refused_all_at_once():
     ]
     with pytest.raises(sk.TaskError, match="grammar must have 7 slots and the symbols"):
         translation(sk.Grammar("ab", length=2))
+    for other in (5, sk.Box(0.0, 1.0)):
+        with pytest.raises(sk.TaskError, match=r"a name, a Grammar or None, got (5|Box)"):
+            translation(other)
+
+
+@pytest.mark.parametrize("kind", ["tight", "loose", "all"])
+def test_what_is_learned_from_does_not_hang_on_the_grammar(kind):
+    parts = translation(kind).data_for(4).parts
+    for name, (x, y) in translation(None).data_for(0).parts.items():
+        assert torch.equal(x, parts[name][0])
+        assert torch.equal(y, parts[name][1])
+
+
+def test_every_meaning_is_a_word_of_every_grammar_that_is_not_the_users_own():
+    y = translation().data_for(0).parts
+    words = torch.cat([true_meaning(targets) for _, targets in y.values()])
+    for kind in ("tight", "medium", "loose", "all"):
+        assert interlingua(kind).allows(words).all()
+
+
+def test_a_grammar_of_ones_own_binds_the_layer():
+    own = sk.Grammar.from_words(meanings()[:2], alphabet=SYMBOLS)
+    task = translation(own)
+    assert task.constraints == {"encoder": own}
+    assert translation(None).constraints == {}
+    assert eval(task.code, {"sk": sk}).constraints == task.constraints
 
 
 # Loss, metric, network
@@ -262,6 +288,37 @@ def test_padding_says_nothing():
     model = Translator().eval()
     x = torch.tensor([[1, 7, 2, 16, 0, 0, 0, 0, 0, 0, 0]])
     torch.testing.assert_close(model(x[:, :4]), model(x))
+
+
+@pytest.mark.parametrize("grammar", ["tight", "loose"])
+def test_runs_side_by_side_are_the_runs_alone(grammar):
+    task, strategy = translation(grammar), sk.Reparametrization()
+    together = sk.compare(task, [strategy], seeds=2, steps=3)
+    alone = sk.compare(task, [strategy], seeds=[1], steps=3)
+    one, other = together.models(strategy.label)[1], alone.models(strategy.label)[0]
+    assert not together.notes
+    for name, weight in other.state_dict().items():
+        torch.testing.assert_close(one.state_dict()[name], weight, atol=1e-4, rtol=1e-4)
+
+
+def test_the_stages_that_pass_scores_on_train_and_end_in_the_language():
+    short = sk.Stage(0.4, sk.Unconstrained(), model=short_translator)
+    slow = sk.Stage(0.2, sk.Projection(), rate=0.1)
+    strategy = sk.Staged(short, sk.Stage(0.4, sk.Freeze()), slow)
+    found = sk.compare(translation("tight", labels=1.0), [strategy], seeds=2, steps=5)
+    last = found.frame[found.frame["step"] == 5]
+    assert (last["allowed"] == 1).all()
+    assert not last["diverged"].any()
+
+
+def test_a_shorter_network_without_labels_has_nothing_to_learn():
+    task = translation("tight")
+    x, y = (part[:8] for part in task.data_for(0).train)
+    model = short_translator(0)
+    loss = task.loss(model(x), y)
+    loss.backward()
+    assert loss == 0
+    assert all(p.grad is None or not p.grad.any() for p in model.parameters())
 
 
 def test_it_trains_with_stages_and_labels_and_speaks_meanings_under_both():
@@ -325,6 +382,8 @@ def test_paraphrases_that_share_a_word_are_no_loss():
     ("sentence", "words"),
     [
         ("the zebra sleep -s", "'zebra' is not in the lexicon. Words are -ed, -s, apple"),
+        ("a zebra see -s a dog", "'a', 'zebra' are not in the lexicon."),
+        ("gnu " * 12, "Wanted 1 to 11 words, got 12. 'gnu' is not in the lexicon."),
         ("", "Wanted 1 to 11 words, got 0."),
         ("the " * 12, "Wanted 1 to 11 words, got 12."),
     ],
@@ -332,6 +391,13 @@ def test_paraphrases_that_share_a_word_are_no_loss():
 def test_sentences_that_can_not_be_read_are_refused(sentence, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         translate(Translator(), sentence)
+
+
+def test_numbers_and_sentences_go_both_ways():
+    for meaning in meanings()[::11]:
+        for text in english(meaning):
+            assert text_of(tokens(text, ENGLISH, 11), ENGLISH) == text
+        assert text_of(tokens(german(meaning), GERMAN, 6), GERMAN) == german(meaning)
 
 
 def test_translating_leaves_the_network_as_it_was():

@@ -7,10 +7,9 @@ patient, its number, manner. "the dog -s are quickly chase -ed by the kid -s" me
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-
-import torch
 
 from shapekeeper.constraints import Grammar
 
@@ -282,28 +281,39 @@ def tokens(text: str, words: tuple[str, ...], length: int) -> list[int]:
         That many.
 
     Raises:
-        ValueError: If a word is not in the lexicon, or there are too many.
+        ValueError: If words are not in the lexicon, or there are none or too many; all problems at
+            once.
 
     Example:
         >>> tokens("the dog", ENGLISH, 4)
         [1, 11, 0, 0]
     """
     said = text.split()
-    if foreign := [word for word in said if word not in words]:
-        known = ", ".join(sorted(word for word in words if word))
-        raise ValueError(f"{foreign[0]!r} is not in the lexicon. Words are {known}.")
+    problems = []
     if not 1 <= len(said) <= length:
-        raise ValueError(f"Wanted 1 to {length} words, got {len(said)}.")
+        problems.append(f"Wanted 1 to {length} words, got {len(said)}.")
+    if foreign := list(dict.fromkeys(word for word in said if word not in words)):
+        known = ", ".join(sorted(word for word in words if word))
+        verb = "is" if len(foreign) == 1 else "are"
+        told = ", ".join(map(repr, foreign))
+        problems.append(f"{told} {verb} not in the lexicon. Words are {known}.")
+    if problems:
+        raise ValueError(" ".join(problems))
     return [words.index(word) for word in said] + [0] * (length - len(said))
 
 
-def one_hot_meanings(words: list[Meaning]) -> torch.Tensor:
-    """Meanings as one-hot words, `(words, 7, 16)`.
+def text_of(numbers: Iterable[int], words: tuple[str, ...]) -> str:
+    """The text whose words have these numbers; the way back from `tokens`.
 
     Args:
-        words: Words of the interlingua.
+        numbers: Word numbers; 0 says nothing.
+        words: The lexicon.
 
     Returns:
-        In the order given.
+        Words between blanks.
+
+    Example:
+        >>> text_of([1, 11, 0, 0], ENGLISH)
+        'the dog'
     """
-    return interlingua("all").encode(words)
+    return " ".join(words[i] for i in numbers if i)
