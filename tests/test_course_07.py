@@ -373,6 +373,8 @@ def test_means_are_told_with_their_spread_and_what_is_missing_is_empty(file):
     assert told.loc["penalty 1"].to_list() == ["0.10", "1.00", ""]
     small = course.told_runs(course.stored_runs("range", file), {"test": "error"})
     assert small.loc["free", "error"] == "0.0017"
+    share = pd.DataFrame({"row": ["a", "b"], "allowed": [0.9963, 1.0]})
+    assert course.told_runs(share, {"allowed": "in"})["in"].to_list() == ["0.9963", "1.00"]
     large = pd.DataFrame({"row": ["a", "a"], "evaluations": [1500, 1510]})
     assert course.told_runs(large, {"evaluations": "n"}).loc["a", "n"] == "1505 ± 7"
 

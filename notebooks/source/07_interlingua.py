@@ -290,7 +290,8 @@ print(f"of {networks} random networks, {sk.tasks.share_that_obeys(networks):.2%}
 stored = course.stored_runs("few words")
 print(stored.attrs["made"], "|", stored.attrs["command"])
 columns = {"test": "accuracy", "allowed": "legal", "nonsense": "legal, random input"}
-course.told_runs(stored, columns | {"distinct": "different words", "evaluations": "evaluations"})
+columns |= {"distinct": "different words", "undone": "steps undone", "evaluations": "evaluations"}
+course.told_runs(stored, columns)
 
 # %% [markdown]
 # *Mean ± standard deviation over the seeds.* Put the legal words **into** the layer, and both the
@@ -619,6 +620,11 @@ course.told_runs(course.stored_runs("range"), columns | {"distinct": "nodes that
 # *Top: near is where it learned. Below: the plane; squared error, turned over, so that up is
 # better, on a log axis.* The penalty was paid where anybody looked. Beyond that it knows nothing.
 # The clamp and the sigmoid hold everywhere; does one of them pay for it?
+#
+# In the stored table, compare "hard clamp" with "projection", most of all where they are started
+# outside of the range. A clamp is flat there, so that nothing comes back to a node that has left;
+# the library's projection lets a gradient pass if it leads back in. And see what evolution finds
+# here that rejects whoever leaves.
 #
 # ### Exercise 07.4 · Certify a range
 #

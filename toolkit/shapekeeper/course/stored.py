@@ -87,6 +87,7 @@ def _mean_and_spread(values) -> str:
     if numbers.empty:
         return ""
     size = abs(numbers.mean())
-    digits = 4 if 0 < size < 0.1 else 2 if size < 100 else 0
+    near_an_end = 0 < size < 0.1 or 0.995 <= size < 1  # of shares; 1.00 is for all
+    digits = 4 if near_an_end else 2 if size < 100 else 0
     spread = f" ± {numbers.std():.{digits}f}" if len(numbers) > 1 else ""
     return f"{numbers.mean():.{digits}f}{spread}"
