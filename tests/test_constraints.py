@@ -576,7 +576,7 @@ class Loop(sk.Constraint):
 
 def test_what_has_no_chart_says_what_works_instead():
     for chart in (Loop().to_free, Loop().from_free):
-        words = "Loop has no chart, so Reparametrization can't hold it. .*Projection work"
+        words = "Loop has no chart, so Reparametrization can't hold it. .*RejectionEvolution work"
         with pytest.raises(NotImplementedError, match=words):
             chart(torch.zeros(2))
 

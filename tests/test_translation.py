@@ -236,6 +236,7 @@ def test_a_grammar_of_ones_own_binds_the_layer():
     assert task.constraints == {"encoder": own}
     assert translation(None).constraints == {}
     assert eval(task.code, {"sk": sk}).constraints == task.constraints
+    assert translation(sk.Grammar.from_words(meanings()[:50], alphabet=SYMBOLS)).code == ""
 
 
 # Loss, metric, network

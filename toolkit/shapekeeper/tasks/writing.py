@@ -57,7 +57,7 @@ def _argument(value: Any) -> str:
     if isinstance(value, RegionGraph):
         return value.code().partition("graph = ")[2].strip()
     if isinstance(value, FilterShape | Grammar):
-        return f"sk.{value!r}"
+        return "" if "‹" in repr(value) else f"sk.{value!r}"  # a digest is no call
     if isinstance(value, Rule):
         return f"sk.tasks.{value!r}"
     if isinstance(value, tuple | list):
