@@ -600,7 +600,7 @@ course.predict("07.F", guess_range)
 nodes = sk.tasks.ranges()
 ways = {"free": sk.Unconstrained(), "Penalty": sk.Penalty([1.0, 100.0])}
 ways |= {"clamp": sk.Projection(), "sigmoid": sk.Reparametrization()}
-boxed = sk.compare(nodes, ways, seeds=budget.seeds, steps=budget.steps(3000))
+boxed = sk.compare(nodes, ways, seeds=budget.seeds, steps=budget.steps(2000))
 
 # %%
 wide = sk.audit(boxed, nonsense=1000).frame.set_index("strategy")
