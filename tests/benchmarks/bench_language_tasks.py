@@ -339,6 +339,51 @@ def range_rows() -> dict[str, tuple[sk.Task, sk.Strategy]]:
     }
 
 
+def log_barrier(seeds: int, steps: int, strength: float = 0.01) -> Iterator[dict]:
+    """Adam on the loss minus logarithms of the room left; it begins inside of the range.
+
+    A batch on which a node is out of the range has no logarithm: the step before it is undone.
+    """
+    task = ranges()
+    for seed in range(seeds):
+        data, model = task.data_for(seed), task.start_model(seed)
+        with torch.no_grad():
+            model.nodes[2].weight.mul_(0.1)
+            model.nodes[2].bias.fill_(0.5)
+        optimizer, undone, started = task.optimizer(list(model.parameters())), 0, perf_counter()
+        before = deepcopy((model.state_dict(), optimizer.state_dict()))
+        draw = torch.Generator().manual_seed(seed)
+        for _ in range(steps):
+            batch = torch.randint(len(data.train[0]), (task.batch_size,), generator=draw)
+            x, y = (part[batch] for part in data.train)
+            nodes = model.nodes(x)
+            if ((nodes <= 0) | (nodes >= 1)).any():
+                model.load_state_dict(before[0])
+                optimizer.load_state_dict(before[1])
+                undone += 1
+                continue
+            before = deepcopy((model.state_dict(), optimizer.state_dict()))
+            room = (nodes.log() + (1 - nodes).log()).sum(1).mean()
+            optimizer.zero_grad()
+            (F.mse_loss(model.surface(nodes), y) - strength * room).backward()
+            optimizer.step()
+        with torch.no_grad():
+            yield {
+                "table": "range",
+                "row": f"log barrier {strength:g}",
+                "seed": seed,
+                "test": F.mse_loss(model(data.test[0]), data.test[1]).item(),
+                "allowed": in_range(model.nodes(data.test[0])),
+                "nonsense": in_range(model.nodes(data.shifted["far"][0])),
+                "raw": in_range(model.nodes(data.test[0])),
+                "distinct": (model.nodes(data.train[0]).std(0) > 1e-6).double().mean().item(),
+                "filter_off": F.mse_loss(model(data.test[0]), data.test[1]).item(),
+                "undone": undone / steps,
+                "seconds": perf_counter() - started,
+                "evaluations": steps,
+            }
+
+
 @torch.no_grad()
 def audit_range(name: str, task: sk.Task, found: sk.Comparison) -> Iterator[dict]:
     label = next(iter(found.strategies))
@@ -399,6 +444,9 @@ def table(folder: Path, seeds: int, only: str | None) -> pd.DataFrame:
             print(name, f"{rows[-1]['test']:.3f}", flush=True)
         if kind == "few words":
             rows += undone_steps(seeds, STEPS[kind])
+        else:
+            for strength in (0.0001, 0.001, 0.01):
+                rows += log_barrier(seeds, STEPS[kind], strength)
     found = pd.DataFrame(rows)
     found["made"] = f"{datetime.date.today()}, {seeds} seeds, bench_language_tasks.py"
     return found.reindex(columns=[*COLUMNS, *(c for c in found.columns if c not in COLUMNS)])
