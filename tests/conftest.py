@@ -18,6 +18,12 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture
+def not_strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong answers are told, not raised, whatever `course.strict` was asked before."""
+    monkeypatch.setattr("shapekeeper.course.verdicts._strict", False)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Browser tests last: Playwright keeps this thread's event loop, and notebooks need one."""

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from shapekeeper.tasks.interlingua import ENGLISH
+from shapekeeper.tasks.interlingua import ENGLISH, text_of
 
 __all__ = ["sentence"]
 
@@ -22,4 +22,4 @@ def sentence(numbers: Tensor) -> str:
         >>> sentence(x[0]).split()[0]
         'the'
     """
-    return " ".join(ENGLISH[i] for i in numbers.tolist() if i)
+    return text_of(numbers.tolist(), ENGLISH)

@@ -92,7 +92,7 @@ class _OnBatches(torch.autograd.Function):
     """A function of events that takes any number of leading axes, so vmap only adds one."""
 
     @classmethod
-    def _mapped(cls, info: Any, in_dims: tuple, *args: Any) -> tuple[Any, Any]:
+    def vmap(cls, info: Any, in_dims: tuple, *args: Any) -> tuple[Any, Any]:  # type: ignore[override]
         moved = [
             value
             if not isinstance(value, Tensor)
@@ -118,10 +118,6 @@ class _Word(_OnBatches):
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         x, ctx.lattice, ctx.surrogate, _ = inputs
         ctx.save_for_backward(x)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple[Any, Any]:
-        return _Word._mapped(info, in_dims, *args)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, None]:  # type: ignore[override]
@@ -150,10 +146,6 @@ class _LegalShare(_OnBatches):
         ctx.save_for_backward(x)
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple[Any, Any]:
-        return _LegalShare._mapped(info, in_dims, *args)
-
-    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         (x,) = ctx.saved_tensors
         way = _Marginals.apply(x, ctx.lattice) - torch.softmax(_whole(x), -1)
@@ -179,10 +171,6 @@ class _Marginals(_OnBatches):
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         x, ctx.lattice = inputs
         ctx.save_for_backward(x)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple[Any, Any]:
-        return _Marginals._mapped(info, in_dims, *args)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
@@ -220,10 +208,6 @@ class _Covariance(_OnBatches):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         """Derivatives end here."""
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple, *args: Any) -> tuple[Any, Any]:
-        return _Covariance._mapped(info, in_dims, *args)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
