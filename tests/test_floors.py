@@ -18,9 +18,10 @@ FLOORS = {
     "networks": 3,
     "tasks": 4,
     "compare": 5,
-    "plots": 6,
-    "course": 6,
-    "widgets": 6,
+    "growth": 6,
+    "plots": 7,
+    "course": 7,
+    "widgets": 7,
 }
 INNER = {"optimizers", "randomness"}  # not for users
 PACKAGE = Path(__file__).parent.parent / "toolkit" / "shapekeeper"

@@ -1,6 +1,6 @@
 """Draw a shape, train a network, keep the shape."""
 
-from . import regions, tasks
+from . import growth, regions, tasks
 from .compare import Audit, Comparison, ComparisonError, Progress, audit, compare
 from .constraints import (
     Box,
@@ -82,6 +82,7 @@ __all__ = [
     "audit",
     "compare",
     "compile_network",
+    "growth",
     "hold",
     "regions",
     "tasks",

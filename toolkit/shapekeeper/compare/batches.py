@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from shapekeeper.tasks import Data, Task, batch_indices
+from shapekeeper.tasks import Data, Task
 
 __all__ = ["Batches"]
 
@@ -54,8 +54,7 @@ class Batches:
         """Which examples `(runs, batch)` a step takes."""
         epoch, k = divmod(step, max(1, examples // self.task.batch_size))
         if self.order is None or self.order[0] != epoch:
-            size = self.task.batch_size
-            orders = [batch_indices(seed, epoch, examples, size) for seed in self.seeds]
+            orders = [self.task.batches(seed, epoch, examples) for seed in self.seeds]
             self.order = epoch, torch.stack(orders).to(self.device)
         return self.order[1][:, k]
 

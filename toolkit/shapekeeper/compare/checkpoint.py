@@ -203,6 +203,7 @@ def _described(task: Task, seed: int) -> dict[str, Any]:
         "regularizer": _name(task.regularizer) if task.regularizer else None,
         "supervision": _name(task.supervision) if task.supervision else None,
         "batch_size": task.batch_size,
+        "in_order": task.in_order,
         "optimizer": [type(optimizer).__name__, _digest_of(_rates(optimizer))],
         "constraints": {name: _digest_of(_words(c)) for name, c in task.constraints.items()},
         "starting weights": _digest(task.start_model(seed).state_dict()),

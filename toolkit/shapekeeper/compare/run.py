@@ -98,7 +98,7 @@ class Run:
     ) -> None:
         self.task, self.strategies = task, labelled(strategies)
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-        self.steps, self.device = steps, _device(device)
+        self.steps, self.device = steps, device_named(device)
         _refuse_nothing(self.strategies, self.seeds, steps)
         _, on_outputs = task.check()
         self.on_outputs = tuple(on_outputs)
@@ -344,7 +344,7 @@ def _refuse_nothing(strategies: dict[str, Strategy], seeds: list[int], steps: in
         raise ComparisonError(" ".join(problems))
 
 
-def _device(device: str | torch.device) -> torch.device:
+def device_named(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)

@@ -196,32 +196,68 @@ class RegionNetwork(nn.Module):
             steps=self.steps,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, h: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """The readout.
 
         Args:
             x: `(batch, features)`, which a recurrent network sees at all of its steps; or
                 `(batch, time, features)`, one step of a recurrent network per time. A
                 feed-forward network answers each time by itself.
+            h: Activities `(units, batch)` that a recurrent network goes on from, such as `rest`;
+                `x` must have a time axis then.
 
         Returns:
-            `(batch, out)`, after the last step; or `(batch, time, out)`.
+            `(batch, out)`, after the last step; or `(batch, time, out)`. Where `h` was given, a
+            pair: this, and the activities after the last step.
 
         Raises:
-            ValueError: If `x` has another shape.
+            ValueError: If `x` has another shape, or there is nothing that could go on from `h`.
         """
         self._check(x)
+        if h is not None:
+            return self._go_on(x, h)
         if x.ndim == 2:
             drive = self._drive(x.T)
-            h = self._flow(drive) if self.steps is None else self._unroll([drive] * self.steps)[-1]
-            return self._readout(self._heard(h))
+            last = (
+                self._flow(drive) if self.steps is None else self._unroll([drive] * self.steps)[-1]
+            )
+            return self._readout(self._heard(last))
         drive = self._drive(x.permute(2, 1, 0).flatten(1))
         if self.steps is None:
             heard = self._heard(self._flow(drive))
         else:
             # One time after the other, so that the examples of one time are neighbors.
             activities = self._unroll(drive.split(x.shape[0], dim=1))
-            heard = torch.cat([self._heard(h) for h in activities], dim=1)
+            heard = torch.cat([self._heard(a) for a in activities], dim=1)
+        return self._in_time(heard, x)
+
+    def rest(self, batch: int) -> Tensor:
+        """The activities `(units, batch)` from which a recurrent network begins.
+
+        Example:
+            >>> from shapekeeper.regions import Region
+            >>> graph = RegionGraph([Region("a", 4, input=True, output=True)])
+            >>> net, x = compile_network(graph, 2, 1, steps=2), torch.rand(3, 10, 2)
+            >>> first, h = net(x[:, :6], net.rest(3))
+            >>> second, h = net(x[:, 6:], h)
+            >>> bool(torch.allclose(torch.cat([first, second], dim=1), net(x)))
+            True
+        """
+        return self.bias.new_zeros(self.graph.units, batch)
+
+    def _go_on(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        if self.steps is None or x.ndim != 3:
+            raise ValueError(
+                "Wanted a recurrent network and input of shape (batch, time, features) to go on "
+                f"from h, got {tuple(x.shape)} and a network with steps={self.steps}. Leave h out, "
+                "or compile with steps=."
+            )
+        drives = self._drive(x.permute(2, 1, 0).flatten(1)).split(x.shape[0], dim=1)
+        activities = self._unroll(drives, h)
+        heard = torch.cat([self._heard(a) for a in activities], dim=1)
+        return self._in_time(heard, x), activities[-1]
+
+    def _in_time(self, heard: Tensor, x: Tensor) -> Tensor:
         return self._readout(heard).unflatten(0, (x.shape[1], x.shape[0])).transpose(0, 1)
 
     def _check(self, x: Tensor) -> None:
@@ -257,13 +293,15 @@ class RegionNetwork(nn.Module):
             known = torch.cat([known, act(storage.from_own(z, own, act(z)))])
         return known
 
-    def _unroll(self, drives: Sequence[Tensor]) -> list[Tensor]:
+    def _unroll(self, drives: Sequence[Tensor], h: Tensor | None = None) -> list[Tensor]:
         """Activities after each step."""
-        storage = self._storage
+        storage, activities = self._storage, []
         ((weights, _),) = storage.parts(self._weights())
-        activities = [self.activation(drives[0])]  # from rest: nobody hears anybody yet
-        for drive in drives[1:]:
-            activities.append(self.activation(storage.from_others(drive, weights, activities[-1])))
+        for drive in drives:
+            # From rest nobody hears anybody yet.
+            z = drive if h is None else storage.from_others(drive, weights, h)
+            h = self.activation(z)
+            activities.append(h)
         return activities
 
     def _weights(self) -> Tensor:

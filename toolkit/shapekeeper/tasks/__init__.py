@@ -30,6 +30,7 @@ from .ranges import ranges
 from .regulators import RegulatoryNetwork, read_regulators, regulator_penalty
 from .rules import Circles, OrthogonalLayers, Rule
 from .senses import eye_and_ear, senses, senses_best, senses_trials
+from .sequences import sequence_floor, sequence_text, sequences, two_texts
 from .shapes import shape_templates, shapes
 from .spirals import Spirals, spirals
 from .task import Data, Task, TaskError, accuracy, batch_indices
@@ -104,6 +105,9 @@ __all__ = [
     "senses",
     "senses_best",
     "senses_trials",
+    "sequence_floor",
+    "sequence_text",
+    "sequences",
     "shape_templates",
     "shapes",
     "share_right",
@@ -125,5 +129,6 @@ __all__ = [
     "true_words",
     "two_digits",
     "two_halves",
+    "two_texts",
     "with_sinc",
 ]

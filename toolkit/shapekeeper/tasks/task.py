@@ -188,6 +188,8 @@ class Task:
             values of one run by name, and the targets -> scalar, added to the loss of each training
             batch and to no test score, e.g. the cross-entropy of a layer that is taught what to
             say; must run under `torch.vmap`.
+        in_order: Whether batches come in the order of the examples instead of shuffled: consecutive
+            windows of `batch_size` streams, so that example `i + batch_size` goes on from `i`.
 
     Attributes:
         code: The Python that makes the task after `import shapekeeper as sk`, if it is one of
@@ -218,6 +220,7 @@ class Task:
     metric_name: str = "accuracy"
     regularizer: Callable[[dict[str, Tensor]], Tensor] | None = None
     supervision: Callable[[dict[str, Tensor], Tensor], Tensor] | None = None
+    in_order: bool = False
     code: str = field(default="", init=False)
 
     def __post_init__(self):
@@ -288,6 +291,27 @@ class Task:
             problem = f"model(seed) must return an nn.Module, got {type(model).__name__}."
             raise TaskError(f"task {self.name!r}", [problem])
         return model
+
+    def batches(self, seed: int, epoch: int, n: int) -> Tensor:
+        """Which examples the batches of one epoch hold.
+
+        Args:
+            seed: The run's seed.
+            epoch: Count of epochs before this one.
+            n: How many training examples there are.
+
+        Returns:
+            Whole numbers (steps of the epoch, batch_size): a fresh permutation, cut, or all in
+            order.
+
+        >>> x = torch.zeros(4, 1)
+        >>> task = Task("t", model=nn.Module, loss=max, metric=max, data=Data((x, x), (x, x)),
+        ...             batch_size=2, in_order=True)
+        >>> task.batches(seed=0, epoch=0, n=4).tolist()
+        [[0, 1], [2, 3]]
+        """
+        shuffled = batch_indices(seed, epoch, n, self.batch_size)
+        return torch.arange(shuffled.numel()).view_as(shuffled) if self.in_order else shuffled
 
     def check(self) -> tuple[dict[str, Constraint], dict[str, Constraint]]:
         """Find what each constraint binds, in the model of seed 0.

@@ -1,0 +1,216 @@
+"""Where the nodes of a network lie in its tensors: areas of nodes, and places of an area."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from shapekeeper.networks import RegionNetwork
+
+from .rule import GrowthError
+
+__all__ = ["Area", "Place", "areas_of"]
+
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+BOUNDED = (nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.Hardsigmoid, nn.Softsign, nn.ReLU6)
+# Layers that treat each channel by itself, and give 0 where a channel is 0 or else a constant.
+BY_CHANNEL = (
+    *BOUNDED,
+    *NORMED,
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Softplus,
+    nn.Dropout,
+    nn.Identity,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Part of one axis of a tensor, where the nodes of an area lie in order.
+
+    Args:
+        tensor: Name of a parameter or buffer.
+        first: Index of the first node.
+        each: Entries of a node: above 1 where the channels of a picture were laid flat.
+
+    Example:
+        >>> Place("4.weight", each=9)
+        Place(tensor='4.weight', first=0, each=9)
+    """
+
+    tensor: str
+    first: int = 0
+    each: int = 1
+
+
+@dataclass(frozen=True)
+class Area:
+    """Nodes of one kind, which are born and deleted by one rule.
+
+    A weight is `W[target, source]`: what comes into a node lies on axis 0 of a tensor, what goes
+    out of it on axis 1.
+
+    Args:
+        name: As in tables and figures.
+        size: The most nodes it may have: as many as the model was built with.
+        incoming: Tensors with the nodes on axis 0: weights, biases, what a normalization has. A
+            name alone means a place that begins at 0.
+        outgoing: Tensors with the nodes on axis 1. What is here and in `incoming` is recurrent.
+        bounded: Whether the activity of a node is bounded, as that of tanh is.
+        price: Factor on the tax of this area.
+        scaled_by: Tensors of `incoming` that set how large an unbounded activity is: those of a
+            normalization, where there is one; by default all.
+        ones: Tensors of `incoming` that begin at 1 for a new node.
+
+    Raises:
+        GrowthError: If nothing comes in, or nothing goes out.
+
+    Example:
+        >>> Area("hidden", 8, incoming=("a.weight", "a.bias"), outgoing=("b.weight",)).outgoing
+        (Place(tensor='b.weight', first=0, each=1),)
+    """
+
+    name: str
+    size: int
+    incoming: Sequence[Place | str]
+    outgoing: Sequence[Place | str]
+    bounded: bool = True
+    price: float = 1.0
+    scaled_by: Sequence[str] = field(default=())
+    ones: Sequence[str] = field(default=())
+
+    def __post_init__(self) -> None:
+        for name in ("incoming", "outgoing"):
+            places = tuple(Place(p) if isinstance(p, str) else p for p in getattr(self, name))
+            if not places:
+                raise GrowthError(
+                    f"Wanted the {name} tensors of area {self.name!r}, got none. A node that "
+                    "nothing feeds or nobody reads can't be worth anything."
+                )
+            object.__setattr__(self, name, places)
+
+
+def areas_of(model: nn.Module, prices: Mapping[str, float] | None = None) -> tuple[Area, ...]:
+    """The areas of a network that may grow.
+
+    Args:
+        model: A `RegionNetwork` in the dense layout: each of its regions is an area. Or a
+            `Sequential`, also a nested one, of plain layers (linear, convolution, normalization,
+            pooling, flattening, activation): the output of each weighted layer but the last is one,
+            called by the name of that layer.
+        prices: Area -> factor on its tax.
+
+    Returns:
+        The areas in order. For any other module write down `Area(...)`.
+
+    Raises:
+        GrowthError: If the model is another, or a price is of no area or below 0.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> for area in areas_of(net):
+        ...     print(area.name, area.size, [p.tensor for p in area.outgoing])
+        0 8 ['2.weight']
+    """
+    regional = isinstance(model, RegionNetwork)
+    found = tuple(_regions(model) if regional else _layers(model))
+    prices = dict(prices or {})
+    names = [area.name for area in found]
+    wrong = [
+        f"Wanted a price from 0 up of one of {', '.join(names)}, got {name!r}: {price!r}."
+        for name, price in prices.items()
+        if name not in names or not price >= 0
+    ]
+    if wrong:
+        raise GrowthError(" ".join(wrong))
+    return tuple(replace(area, price=float(prices.get(area.name, 1))) for area in found)
+
+
+def _regions(net: RegionNetwork) -> Iterator[Area]:
+    if net.layout != "dense":
+        raise GrowthError(
+            f"Wanted the dense layout, got {net.layout!r}: blocks have no room for nodes that come "
+            "and go. Compile with layout='dense'."
+        )
+    inputs = [region.name for region in net.graph.regions if region.input]
+    largest = net.activation(torch.tensor([-1e6, 1e6])).abs().max().item()
+    heard = 0
+    for region in net.graph.regions:
+        first = net.graph.slices[region.name].start
+        incoming = [Place("weight", first), Place("bias", first)]
+        if region.input:
+            incoming.append(Place(f"input_weights.{inputs.index(region.name)}"))
+        outgoing = [Place("weight", first)]
+        if region.output:
+            outgoing.append(Place("output_weight", heard))
+            heard += region.size
+        yield Area(region.name, region.size, incoming, outgoing, bounded=largest < 1e3)
+
+
+def _layers(model: nn.Module) -> Iterator[Area]:
+    layers = list(_plain(model, ""))
+    weighted = [i for i, (_, layer) in enumerate(layers) if isinstance(layer, WEIGHTED)]
+    if len(weighted) < 2:
+        raise GrowthError(
+            "Wanted a network with a hidden layer, got one weighted layer or none. Add a layer, or "
+            "write down Area(...) for a module of your own."
+        )
+    for i, j in pairwise(weighted):
+        name, layer = layers[i]
+        between = layers[i + 1 : j]
+        size, reader = layer.weight.shape[0], layers[j][1].weight
+        if reader.shape[1] % size:
+            raise GrowthError(
+                f"Wanted {layers[j][0]!r} to read all of {name!r}, got {reader.shape[1]} inputs "
+                f"and {size} nodes. Convolutions with groups can't grow; write down Area(...)."
+            )
+        normed = [where for where, one in between if isinstance(one, NORMED)]
+        parts = [n for n, _ in layer.named_parameters()]
+        incoming = [f"{name}.{part}" for part in parts]
+        tensors = {
+            f"{n}.{part}"
+            for n in normed
+            for part in ("weight", "bias", "running_mean", "running_var")
+            if getattr(model.get_submodule(n), part) is not None
+        }
+        yield Area(
+            name,
+            size,
+            (*incoming, *sorted(tensors)),
+            (Place(f"{layers[j][0]}.weight", each=reader.shape[1] // size),),
+            bounded=any(isinstance(one, BOUNDED) for _, one in between),
+            scaled_by=tuple(t for t in sorted(tensors) if t.endswith((".weight", ".bias"))),
+            ones=tuple(t for t in sorted(tensors) if t.endswith((".weight", ".running_var"))),
+        )
+
+
+def _plain(model: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+    """The layers of nested Sequentials, in order."""
+    for name, layer in (
+        model.named_children() if isinstance(model, nn.Sequential) else [("", model)]
+    ):
+        where = f"{prefix}{name}"
+        if isinstance(layer, nn.Sequential):
+            yield from _plain(layer, f"{where}.")
+        elif isinstance(layer, (*WEIGHTED, *BY_CHANNEL, nn.Flatten)):
+            yield where, layer
+        else:
+            raise GrowthError(
+                "Wanted a RegionNetwork, or a Sequential of plain layers, got a "
+                f"{type(layer).__name__}{f' at {where!r}' if where else ''}. Say where its nodes "
+                "lie: areas=[growth.Area(name, size, incoming=[...], outgoing=[...])]."
+            )
