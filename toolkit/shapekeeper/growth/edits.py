@@ -19,6 +19,7 @@ __all__ = ["Chances", "edit"]
 
 BLOCK = 256  # steps whose chances are one block of draws
 # What optimizers keep of squared gradients or their sizes; all else that they keep is a momentum.
+LEAST = 0.1
 SIZES = {*SECOND_MOMENTS.values(), "sum", "max_exp_avg_sq", "exp_inf"}
 
 
@@ -237,15 +238,17 @@ def _settle(growing: Growing) -> None:
 def _remember(state: dict[str, Any], leaf: Tensor, old: Tensor, new: Tensor) -> None:
     """Let what an optimizer keeps of squared gradients begin where it is for others.
 
-    From 0 a first step would be ten times too long; from a fixed number, gradients on another
-    scale would not move a newcomer at all.
+    A newcomer's gradients are small, since it is hardly active and hardly read: as small as the
+    smallest tenth of what is known, whatever the scale of the loss. From 0 each newcomer would be
+    driven by noise alone, since what an optimizer has no memory of it moves at full speed; from a
+    fixed number, a loss on another scale would not move it at all.
     """
     for key in SIZES & state.keys():
         value = state[key]
         for row in new.flatten(1).any(1).nonzero().squeeze(1).tolist():
             known = value[row][old[row]]
             if known.numel():
-                value[row] = torch.where(new[row], known.median(), value[row])
+                value[row] = torch.where(new[row], known.quantile(LEAST), value[row])
 
 
 def _note(
