@@ -49,7 +49,7 @@ class Anatomy:
         sizes = torch.tensor([area.size for area in areas])
         self.area = torch.arange(len(areas)).repeat_interleave(sizes).to(device)
         self.price = torch.tensor([area.price for area in areas], device=device)[self.area]
-        groups = [len({place.tensor for place in area.outgoing}) for area in areas]
+        groups = [len({place.tensor for place in area.places(1)}) for area in areas]
         self.groups = torch.tensor(groups, device=device)[self.area]
         self.bounded = torch.tensor([area.bounded for area in areas], device=device)[self.area]
         self.owners: dict[str, dict[int, Tensor]] = {}
@@ -64,8 +64,8 @@ class Anatomy:
     def _fill(self, shapes: Shapes) -> list[str]:
         wrong = []
         for area in self.areas:
-            for axis, places in ((0, area.incoming), (1, area.outgoing)):
-                for place in places:
+            for axis in (0, 1):
+                for place in area.places(axis):
                     end = place.first + area.size * place.each
                     shape = shapes.get(place.tensor)
                     if shape is None:

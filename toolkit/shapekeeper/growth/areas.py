@@ -80,8 +80,8 @@ class Area:
         GrowthError: If nothing comes in, or nothing goes out.
 
     Example:
-        >>> Area("hidden", 8, incoming=("a.weight", "a.bias"), outgoing=("b.weight",)).outgoing
-        (Place(tensor='b.weight', first=0, each=1),)
+        >>> Area("hidden", 8, incoming=["a.weight", "a.bias"], outgoing=["b.weight"]).price
+        1.0
     """
 
     name: str
@@ -95,13 +95,22 @@ class Area:
 
     def __post_init__(self) -> None:
         for name in ("incoming", "outgoing"):
-            places = tuple(Place(p) if isinstance(p, str) else p for p in getattr(self, name))
-            if not places:
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if not getattr(self, name):
                 raise GrowthError(
                     f"Wanted the {name} tensors of area {self.name!r}, got none. A node that "
                     "nothing feeds or nobody reads can't be worth anything."
                 )
-            object.__setattr__(self, name, places)
+
+    def places(self, axis: int) -> tuple[Place, ...]:
+        """Where its nodes lie: axis 0 for what comes in, axis 1 for what goes out.
+
+        Example:
+            >>> Area("hidden", 8, incoming=["a.weight"], outgoing=["b.weight"]).places(1)
+            (Place(tensor='b.weight', first=0, each=1),)
+        """
+        given = self.outgoing if axis else self.incoming
+        return tuple(Place(place) if isinstance(place, str) else place for place in given)
 
 
 def areas_of(model: nn.Module, prices: Mapping[str, float] | None = None) -> tuple[Area, ...]:
@@ -123,7 +132,7 @@ def areas_of(model: nn.Module, prices: Mapping[str, float] | None = None) -> tup
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> for area in areas_of(net):
-        ...     print(area.name, area.size, [p.tensor for p in area.outgoing])
+        ...     print(area.name, area.size, [p.tensor for p in area.places(1)])
         0 8 ['2.weight']
     """
     regional = isinstance(model, RegionNetwork)
@@ -170,17 +179,19 @@ def _layers(model: nn.Module) -> Iterator[Area]:
             "write down Area(...) for a module of your own."
         )
     for i, j in pairwise(weighted):
-        name, layer = layers[i]
+        (name, layer), (reader, reading) = layers[i], layers[j]
         between = layers[i + 1 : j]
-        size, reader = layer.weight.shape[0], layers[j][1].weight
-        if reader.shape[1] % size:
+        size, read = (
+            layer.get_parameter("weight").shape[0],
+            reading.get_parameter("weight").shape[1],
+        )
+        if read % size or any(getattr(one, "groups", 1) > 1 for one in (layer, reading)):
             raise GrowthError(
-                f"Wanted {layers[j][0]!r} to read all of {name!r}, got {reader.shape[1]} inputs "
-                f"and {size} nodes. Convolutions with groups can't grow; write down Area(...)."
+                f"Wanted {reader!r} to read all of {name!r}, got {read} inputs and {size} nodes. "
+                "Convolutions with groups can't grow."
             )
         normed = [where for where, one in between if isinstance(one, NORMED)]
-        parts = [n for n, _ in layer.named_parameters()]
-        incoming = [f"{name}.{part}" for part in parts]
+        incoming = [f"{name}.{part}" for part, _ in layer.named_parameters()]
         tensors = {
             f"{n}.{part}"
             for n in normed
@@ -191,7 +202,7 @@ def _layers(model: nn.Module) -> Iterator[Area]:
             name,
             size,
             (*incoming, *sorted(tensors)),
-            (Place(f"{layers[j][0]}.weight", each=reader.shape[1] // size),),
+            (Place(f"{reader}.weight", each=read // size),),
             bounded=any(isinstance(one, BOUNDED) for _, one in between),
             scaled_by=tuple(t for t in sorted(tensors) if t.endswith((".weight", ".bias"))),
             ones=tuple(t for t in sorted(tensors) if t.endswith((".weight", ".running_var"))),

@@ -63,8 +63,8 @@ def compacted(
             setattr(owner, own, value)
     for layer in plain.modules():
         for attribute, axis in SIZES.get(type(layer), {}).items():
-            if layer.weight is not None:
-                setattr(layer, attribute, layer.weight.shape[axis])
+            if isinstance(weight := layer.weight, Tensor):
+                setattr(layer, attribute, weight.shape[axis])
     return plain
 
 

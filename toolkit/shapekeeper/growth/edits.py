@@ -162,7 +162,7 @@ def _bear(growing: Growing, born: Tensor, rows: Tensor, batch: Any) -> None:
             growing.write(name, fresh[name], new)
             _remember(growing.optimizer.state[leaf], leaf, old[name], new)
     for area in growing.anatomy.areas:
-        for name in {place.tensor for place in area.incoming} & {*growing.buffers}:
+        for name in {place.tensor for place in area.places(0)} & {*growing.buffers}:
             new = growing.anatomy.entries(name, ~born, growing.buffers[name].ndim)
             start = 1.0 if name in area.ones else 0.0
             growing.buffers[name] = torch.where(new, growing.buffers[name], start)
@@ -199,7 +199,7 @@ def _scale_newborn(growing: Growing, fresh: Named, born: Tensor, alive: Tensor) 
     for area, span in zip(anatomy.areas, anatomy.slices.values(), strict=True):
         if area.bounded or area.scaled_by:
             continue
-        names = [place.tensor for place in area.incoming if place.tensor in fresh]
+        names = [place.tensor for place in area.places(0) if place.tensor in fresh]
         sizes = sum(anatomy.gathered(name, 0, fresh[name].square()) for name in names)
         assert isinstance(sizes, Tensor)
         inside = torch.zeros_like(born)

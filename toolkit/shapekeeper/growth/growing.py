@@ -112,7 +112,8 @@ class Growing:
             self.leaves[name] = value.clone().requires_grad_()
             return
         leaf, self.memory[name] = self.hooks.begin(c, self.hooks.starting_point(c, value))
-        self.leaves[name] = leaf.clone().requires_grad_()
+        leaf = leaf.clone() if self.hooks.charted else leaf * self.entries[name]
+        self.leaves[name] = leaf.requires_grad_()
 
     def _first_multipliers(self, values: Named) -> Tensor:
         """1, where only readouts are multiplied; else the length of what goes out."""
@@ -339,7 +340,7 @@ class Growing:
             return ones
         squares = torch.zeros_like(ones)
         for area, span in zip(self.anatomy.areas, self.anatomy.slices.values(), strict=True):
-            for name in {place.tensor for place in area.incoming} & {*(area.scaled_by or seen)}:
+            for name in {place.tensor for place in area.places(0)} & {*(area.scaled_by or seen)}:
                 if name in seen:
                     squares[:, span] += self.anatomy.gathered(name, 0, seen[name].square())[:, span]
         return torch.where(self.anatomy.bounded, ones, squares.sqrt())

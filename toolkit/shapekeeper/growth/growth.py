@@ -107,8 +107,8 @@ class Growth:
         Example:
             >>> import shapekeeper as sk
             >>> task = sk.tasks.sequences(2, units=4, windows=5)
-            >>> sk.growth.grow(task, seeds=1, steps=2, start=3).graphs()[0]
-            RegionGraph([Region("memory", 3, input=True, output=True)])
+            >>> sk.growth.grow(task, seeds=1, steps=2, start=3).graphs()[0].regions
+            (Region("memory", 3, input=True, output=True),)
         """
         model, anatomy = self._growing.model, self._growing.anatomy
         if not isinstance(model, RegionNetwork):
@@ -221,7 +221,7 @@ def grow(
         >>> task = sk.tasks.sequences(level=2, units=8, windows=20)
         >>> found = grow(task, seeds=2, steps=10)
         >>> found.frame[["seed", "step", "nodes"]].tail(1).to_string(header=False, index=False)
-        '   1   10      1'
+        '1 10 1'
     """
     tasks = [task] if isinstance(task, Task) else list(task)
     lengths = [steps] * len(tasks) if isinstance(steps, int) else list(steps)

@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..growth import Growth
-from .ink import DASHES, Ink, axes, caption, nth_look, nudged, plain, title_axes
+from .ink import DASHES, TINY, Ink, axes, caption, nth_look, nudged, plain, title_axes
 from .labels import EndLabels
 from .turns import Turn, mark_turns, turns_of
 
-__all__ = ["growth"]
+__all__ = ["growth", "run_look"]
 
 JUDGED = ("loss", "metric")  # by a task: not to be joined across the change to another
 TITLES = {
@@ -27,6 +27,7 @@ TITLES = {
     "node_steps": "nodes, summed over the steps so far",
     "waited": "births and deaths that had to wait",
 }
+COLORS = 4  # that nth_look has; from there on, lines are dashed
 SPAN = 4.0  # times the least: from there on, a loss has a log axis
 
 
@@ -100,15 +101,19 @@ def growth(
     _scale(ax, columns, curves, [*floors.values(), *others.values()])
     colors, ends = {"": Ink.of(ax).ink}, EndLabels(ax)
     for k, curve in enumerate(curves):
-        style = nth_look(ax, k)
+        style = run_look(ax, k)
         colors.setdefault(curve.row, style["color"])
-        _draw(ax, curve, style, DASHES[(1 + k + k // len(DASHES)) % len(DASHES)], ends)
+        _draw(ax, curve, style, DASHES[0] if k >= COLORS else "-", ends)
     for name, value in floors.items():
         _floor(ax, curves, name, value, colors.get(name, colors[""]))
     for name, value in others.items():
         mark = {"color": colors[name], "markerfacecolor": "none", "clip_on": False}
         place = nudged(ax, 5, 0, ax.get_yaxis_transform())
         ax.plot(1, value, "<", transform=place, markersize=9, zorder=6, **mark)
+    if floors:
+        below = {"xytext": (-3, -3), "textcoords": "offset points", "ha": "right", "va": "top"}
+        style = {"fontsize": TINY, "color": Ink.of(ax).soft}
+        ax.annotate("floor", (ax.get_xlim()[1], min(floors.values())), **below, **style)
     changed = [turn for curve in curves if len(curve.turns) > 1 for turn in curve.turns]
     mark_turns(ax, changed)
     title_axes(ax, "step", _title(columns))
@@ -121,6 +126,17 @@ def growth(
         f"Triangle at the edge: published, {_said(others)}." if others else "",
     )
     return ax
+
+
+def run_look(ax: Axes, k: int) -> dict[str, Any]:
+    """Color and mark of the k-th of some runs, or of the k-th area: the most different ones first.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> run_look(Figure().subplots(), 0)["color"] == Ink("#ffffff").sink
+        True
+    """
+    return nth_look(ax, (3, 1, 0, 2)[k % COLORS])
 
 
 def _named(found: Any) -> dict[str, pd.DataFrame]:

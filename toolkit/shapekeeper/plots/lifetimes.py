@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..growth import Growth
-from .ink import SMALL, Ink, axes, caption, nth_look, plain, title_axes
+from .ink import SMALL, Ink, axes, caption, plain, title_axes
+from .growth import run_look
 from .turns import mark_turns, turns_of
 
 __all__ = ["lifetimes"]
@@ -48,8 +49,8 @@ def lifetimes(found: Growth, seed: int | None = None, ax: Axes | None = None) ->
     ax.set(xlim=(0, end), ylim=(-1, max(len(lives), 5)))
     thick = 0.72 if len(lives) <= 60 else 0.9
     for k, (area, rows) in enumerate(lives.groupby("area", sort=False)):
-        color = nth_look(ax, k)["color"]
-        shades = [color if lived else ink.mix(0.42, color) for lived in rows["death"].isna()]
+        color = run_look(ax, k)["color"]
+        shades = [ink.mix(0.8 if lived else 0.33, color) for lived in rows["death"].isna()]
         until = rows["death"].fillna(end)
         bars = {"height": thick, "color": shades, "linewidth": 0, "zorder": 2}
         ax.barh(rows.index, until - rows["birth"], left=rows["birth"], label=area, **bars)

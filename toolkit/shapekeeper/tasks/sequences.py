@@ -135,8 +135,8 @@ def sequences(
         >>> task = sequences(level=4, units=8)
         >>> task.data_for(0)
         Data(train=(4000, 40, 4)->(4000, 40), test=(400, 40, 4)->(400, 40))
-        >>> task.start_model(0).graph
-        RegionGraph([Region("memory", 8, input=True, output=True)])
+        >>> task.start_model(0).graph.regions
+        (Region("memory", 8, input=True, output=True),)
     """
     _refuse(level=level, units=units, streams=streams, window=window, windows=windows)
     graph = RegionGraph([Region("memory", units, input=True, output=True)])
@@ -190,7 +190,7 @@ def two_texts(
 
     Example:
         >>> two_texts().constraints
-        {'output_weight': Connections(‹8×128, 50 % open, 1b93…›)}
+        {'output_weight': Connections(‹8×128, 50 % open, e87c…›)}
     """
     _refuse(level=easy, streams=streams, window=window, windows=windows)
     _refuse(level=hard)
