@@ -122,7 +122,7 @@ def test_the_two_lines_of_readme_hold_zeros(readme):
 
 
 def test_the_walk_of_readme_stays_on_the_surface(readme):
-    *_, code, _ = fenced(readme, "python")
+    *_, code, _, _ = fenced(readme, "python")
     assert len(code.splitlines()) == 2
     model = torch.nn.Sequential(OrderedDict(hidden=torch.nn.Linear(6, 4)))
     names = {"sk": sk, "model": model}
@@ -137,7 +137,7 @@ def test_the_walk_of_readme_stays_on_the_surface(readme):
 
 
 def test_the_filter_of_readme_stays_one(readme):
-    *_, code, _, _ = fenced(readme, "python")
+    *_, code, _, _, _ = fenced(readme, "python")
     assert len(code.splitlines()) == 2
     model = torch.nn.Sequential(OrderedDict(conv1=torch.nn.Conv1d(2, 3, 31)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -151,7 +151,7 @@ def test_the_filter_of_readme_stays_one(readme):
 
 
 def test_the_layer_of_readme_speaks_the_grammar(readme):
-    *_, code = fenced(readme, "python")
+    *_, code, _ = fenced(readme, "python")
     assert len(code.splitlines()) == 2
     layers = OrderedDict(encoder=torch.nn.Sequential(torch.nn.Linear(4, 30)))
     layers["encoder"].append(torch.nn.Unflatten(1, (5, 6)))
@@ -165,6 +165,17 @@ def test_the_layer_of_readme_speaks_the_grammar(readme):
         said[:, :, 0].sum().backward()
         names["optimizer"].step()
         assert all(wanted.fullmatch(" ".join(word)) for word in names["words"].decode(said))
+
+
+def test_the_areas_of_readme_find_their_sizes(readme):
+    *_, code = fenced(readme, "python")
+    short = code.replace("seeds=5, steps=4500", "seeds=2, steps=3")
+    assert short != code
+    names = {"sk": sk}
+    exec(short, names)
+    graph, net = names["found"].graphs()[0], names["found"].models()[0]
+    assert [(region.name, region.size) for region in graph.regions] == [("left", 1), ("right", 1)]
+    assert net.weight.shape == (2, 2)
 
 
 # Pins

@@ -69,7 +69,7 @@ def edit(growing: Growing, x: Tensor, y: Tensor, h: Tensor | None) -> None:
     if not bool((dying | born).any()):
         return
     rows = (dying | born).any(1).nonzero().squeeze(1)
-    batch = x[rows], y[rows], None if h is None else h[:, :][rows]
+    batch = x[rows], y[rows], None if h is None else h[rows]
     before = _loss(growing, {k: v[rows] for k, v in seen.items()}, batch, growing.alive, rows)
     _bury(growing, dying, rows, batch, before, worth)
     _bear(growing, born, rows, batch)
