@@ -14,6 +14,8 @@ axes, and each strategy has one color and one mark everywhere.
   truth; the `singular_values` of matrices; the `decisions` of a network in the plane.
 - What a layer may say: the `lattice` of a grammar with its best word; the `words` that were said,
   beside what was meant. `scatter`: one number of each run against another.
+- Networks that grow: their `growth` against the step, the `lifetimes` of their nodes, and the
+  `nodes` of one of them with all that links them.
 - `look`: color and mark of a strategy, for plots of one's own.
 """
 
@@ -25,11 +27,14 @@ from .drift import response_over_time
 from .filters import response
 from .graphs import wiring
 from .groups import bars
+from .growth import growth
 from .ink import look
 from .landscape import landscape
 from .lattice import lattice
 from .laws import histogram, running_mean
+from .lifetimes import lifetimes
 from .lines import lines
+from .nodes import nodes
 from .plane import tradeoff
 from .rows import table
 from .said import words
@@ -42,12 +47,15 @@ __all__ = [
     "bars",
     "circle",
     "decisions",
+    "growth",
     "histogram",
     "landscape",
     "lattice",
+    "lifetimes",
     "lines",
     "look",
     "matrix",
+    "nodes",
     "response",
     "response_over_time",
     "running_mean",

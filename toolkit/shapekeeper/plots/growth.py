@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..growth import Growth
-from .ink import DASHES, TINY, Ink, axes, caption, nth_look, nudged, plain, title_axes
+from .ink import DASHES, MARKS, TINY, Ink, axes, caption, nth_look, nudged, plain, title_axes
 from .labels import EndLabels
 from .turns import Turn, mark_turns, turns_of
 
@@ -27,6 +27,7 @@ TITLES = {
     "node_steps": "nodes, summed over the steps so far",
     "waited": "births and deaths that had to wait",
 }
+SHARES = (0.25, 0.5, 0.75)
 COLORS = 4  # that nth_look has; from there on, lines are dashed
 SPAN = 4.0  # times the least: from there on, a loss has a log axis
 
@@ -122,8 +123,8 @@ def growth(
     caption(
         ax,
         bands if seeds > 1 else "One seed.",
-        f"Dotted: the floor, {_said(floors)}." if floors else "",
-        f"Triangle at the edge: published, {_said(others)}." if others else "",
+        f"Dotted: the floor ({_said(floors)})." if floors else "",
+        f"Triangle at the edge: published ({_said(others)})." if others else "",
     )
     return ax
 
@@ -136,10 +137,11 @@ def run_look(ax: Axes, k: int) -> dict[str, Any]:
         >>> run_look(Figure().subplots(), 0)["color"] == Ink("#ffffff").sink
         True
     """
-    return nth_look(ax, (3, 1, 0, 2)[k % COLORS])
+    return nth_look(ax, (3, 1, 0, 2)[k % COLORS]) | {"marker": MARKS[k % len(MARKS)]}
 
 
-def _named(found: Any) -> dict[str, pd.DataFrame]:
+def _named(found: Any) -> dict[str, Any]:
+    """Tables by name; what stands alone is called ""."""
     several = found if isinstance(found, Mapping) else {"": found}
     return {k: one.frame if isinstance(one, Growth) else one for k, one in several.items()}
 
@@ -151,9 +153,7 @@ def _by_name(values: float | Mapping[str, float] | None) -> dict[str, float]:
     return {} if values is None else {"": values}
 
 
-def _wrong(
-    tables: Mapping[str, pd.DataFrame], columns: list[str], tasks: tuple[str, ...]
-) -> Iterator[str]:
+def _wrong(tables: Mapping[str, Any], columns: list[str], tasks: tuple[str, ...]) -> Iterator[str]:
     if not tables or not columns:
         yield f"Wanted runs and a column, got {len(tables)} tables and {len(columns)} columns."
     for name, table in tables.items():
@@ -167,6 +167,8 @@ def _wrong(
                 close = get_close_matches(column, there, n=1)
                 way_out = f"did you mean {close[0]!r}?" if close else f"there are {there}."
                 yield f"Wanted a column of numbers{whose}, got {column!r}; {way_out}"
+            elif not np.isfinite(table[column].to_numpy(float)).any():
+                yield f"Wanted numbers in {column!r}{whose}, got none."
         if {"seed", "step"} <= {*there} and table.duplicated(["seed", "step"]).any():
             yield (
                 f"Wanted one row for each seed and step{whose}, got several. Draw different runs "
@@ -195,12 +197,14 @@ def _curves(
         for column in columns:
             what = _kind_and_area(column)[1] or column
             name = ", ".join([row] * bool(row) + [what] * (len(columns) > 1))
-            rows = table[["step", column]].astype(float).dropna()
-            quartiles = rows.groupby("step")[column].quantile([0.25, 0.5, 0.75]).unstack()
-            whole = quartiles.reset_index().to_numpy()
+            steps, values = (table[c].to_numpy(float) for c in ("step", column))
+            shown = [step for step in np.unique(steps) if np.isfinite(values[steps == step]).any()]
+            quartiles = [np.nanquantile(values[steps == step], SHARES) for step in shown]
+            whole = np.column_stack([shown, quartiles])
             ends = [turn.end for turn in turns[:-1]] if column in JUDGED else []
-            cuts = np.searchsorted(whole[:, 0], ends, side="right")
-            yield Curve(name, row, turns, np.split(whole, cuts), table["seed"].nunique())
+            parts = np.split(whole, np.searchsorted(shown, ends, side="right"))
+            seeds = len({*table["seed"].to_list()})
+            yield Curve(name, row, turns, [part for part in parts if len(part)], seeds)
 
 
 def _scale(ax: Axes, columns: list[str], curves: list[Curve], more: list[float]) -> None:
@@ -245,16 +249,17 @@ def _floor(ax: Axes, curves: list[Curve], name: str, value: float, color: str) -
 
 
 def _said(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3g}".strip() for name, value in values.items())
+    return ", ".join(f"{name}: {value:.3g}".removeprefix(": ") for name, value in values.items())
 
 
 def _kind_and_area(column: str) -> tuple[str, str]:
     """What a column counts, and the area it is about; tables on disk have a space for the colon."""
-    kind, *area = re.split("[: ]", column, maxsplit=1)
-    return kind, "".join(area)
+    kind = re.split("[: ]", column)[0]
+    return kind, column[len(kind) + 1 :]
 
 
 def _title(columns: list[str]) -> str:
-    kinds, areas = zip(*map(_kind_and_area, columns), strict=True)
-    words = [TITLES.get(kind, kind.replace("_", " ")) for kind in dict.fromkeys(kinds)]
-    return ", ".join(words) + (f" of {areas[0]}" if len(columns) == 1 and areas[0] else "")
+    kinds = dict.fromkeys(_kind_and_area(column)[0] for column in columns)
+    area = _kind_and_area(columns[0])[1] if len(columns) == 1 else ""
+    words = ", ".join(TITLES.get(kind, kind.replace("_", " ")) for kind in kinds)
+    return f"{words} of {area}" if area else words

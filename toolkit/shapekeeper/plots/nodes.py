@@ -71,7 +71,8 @@ def nodes(
     Args:
         net: Such as `Growth.models` gives, with at most 150 nodes.
         ax: Where to draw; None makes a figure.
-        ids: Names of its nodes, region -> names, as `Growth.ids` gives them.
+        ids: Names of its nodes, region -> names, as `Growth.ids` gives them; they are written
+            beside the nodes.
         stages: The same for other stages of the run: whoever lives in one of them keeps a place in
             this picture, clockwise by name from the top on.
         limit: The |weight| that gets full size; None: the largest between nodes. Pictures that are
@@ -90,7 +91,7 @@ def nodes(
         >>> [disc.get_gid() for disc in ax.patches if isinstance(disc, Circle)]
         ['0', '1', '2']
     """
-    _check(net, ids)
+    _check(net, ids, stages)
     rings = _rings(net, ids, stages)
     weights = _numbers(net.weight_matrix())
     limit = limit or float(abs(weights).max(initial=0.0)) or 1.0
@@ -98,7 +99,7 @@ def nodes(
     at = np.concatenate([ring.places[ring.own] for ring in rings])
     middles = np.concatenate([np.tile(ring.center, (len(ring.own), 1)) for ring in rings])
     discs = DISC * np.sqrt(np.minimum(_outgoing(net) / limit, 1))
-    reach = 1.3 if len(rings) == 1 else 2.0  # beyond the circles there are words
+    reach = 1.2 if len(rings) == 1 else 1.9  # beyond the circles there are words
     low = np.min([ring.center - ring.radius - reach for ring in rings], axis=0)
     high = np.max([ring.center + ring.radius + reach for ring in rings], axis=0)
     ax = axes(ax, *_inches(*(high - low)))
@@ -113,17 +114,17 @@ def nodes(
         _node(ax, place, disc, loop, name)
     for ring in rings:
         _words(ax, ring, named=ids is not None, alone=len(rings) == 1)
-    faint = abs(shares) < LEAST
+    faint = (shares != 0) & (abs(shares) < LEAST)
     caption(
         ax,
-        f"A link ends in a point. Blue: above 0, orange: below. Full width: {limit:.2g}"
+        f"A link ends in a point. Blue: above 0, orange: below. Full width: {limit:.3g}"
         f"{f'; below {LEAST * limit:.1g}: not drawn' * bool(faint.any())}.",
         "Disc: mean |weight| going out. Ring: weight on itself.",
     )
     return ax
 
 
-def _check(net: RegionNetwork, ids: Names | None) -> None:
+def _check(net: RegionNetwork, ids: Names | None, stages: Sequence[Names]) -> None:
     if not isinstance(net, RegionNetwork):
         raise ValueError(
             f"Wanted a RegionNetwork, got {type(net).__name__}; the weights of a layer are drawn "
@@ -133,9 +134,13 @@ def _check(net: RegionNetwork, ids: Names | None) -> None:
         raise ValueError(
             f"Wanted at most {MOST} nodes, got {net.graph.units}; matrix draws larger networks."
         )
+    if stages and ids is None:
+        raise ValueError(
+            "Wanted ids of this network too, got only those of stages to compare it with."
+        )
     sizes = {region.name: region.size for region in net.graph.regions}
-    given = None if ids is None else {name: len(set(names)) for name, names in ids.items()}
-    if given is not None and given != sizes:
+    given = sizes if ids is None else {name: len(set(names)) for name, names in ids.items()}
+    if given != sizes:
         raise ValueError(
             f"Wanted as many names as there are nodes, {sizes}, got {given}; take models and ids "
             "of the same step and the same run."
@@ -149,7 +154,7 @@ def _numbers(weights: torch.Tensor) -> np.ndarray:
 def _rings(net: RegionNetwork, ids: Names | None, stages: Sequence[Names]) -> list[Ring]:
     """A circle for each region; several lie on a circle of their own, the first two above."""
     graph = net.graph
-    own = ids or {region.name: range(region.size) for region in graph.regions}
+    own = ids or {name: range(part.start, part.stop) for name, part in graph.slices.items()}
     all_names = [
         sorted({name for stage in (own, *stages) for name in stage.get(region, ())})
         for region in graph.names
@@ -170,7 +175,9 @@ def _rings(net: RegionNetwork, ids: Names | None, stages: Sequence[Names]) -> li
             [names.index(name) for name in own[region]],
             list(own[region]),
         )
-        for region, center, radius, names in zip(graph.names, centers, radii, all_names, strict=True)
+        for region, center, radius, names in zip(
+            graph.names, centers, radii, all_names, strict=True
+        )
     ]
 
 
@@ -207,7 +214,7 @@ def _links(
         within = (middles[target] == middles[source]).all()
         half = (at[source] + at[target]) / 2
         bend = INWARD * (middles[source] - half) if within else np.zeros(2)
-        gap = discs[target] + 0.08
+        gap = float(discs[target]) + 0.08
         shapes.append(_wedge(at[source], at[target], half + bend, gap, WIDTH * abs(share)))
         colors.append(_shade(ink, share))
     ax.add_collection(PolyCollection(shapes, facecolors=colors, linewidths=0, zorder=2))

@@ -43,9 +43,10 @@ def turns_of(frame: pd.DataFrame, names: tuple[str, ...] = ()) -> list[Turn]:
     frame = frame if "turn" in frame else frame.assign(turn=0)
     found: list[Turn] = []
     for k, (_, rows) in enumerate(frame.groupby("turn", sort=True)):
-        known = rows["task"].iloc[0] if "task" in frame else f"task {k + 1}"
-        start = found[-1].end if found else int(rows["step"].min())
-        found.append(Turn(start, int(rows["step"].max()), names[k] if names else known))
+        known = str(rows["task"].to_list()[0]) if "task" in frame else f"task {k + 1}"
+        steps = rows["step"].to_numpy(int)
+        start = found[-1].end if found else int(steps.min())
+        found.append(Turn(start, int(steps.max()), names[k] if names else known))
     return found
 
 
