@@ -34,7 +34,7 @@ def bound_tensors(
     """
     found = dict(model.constraints) if isinstance(model, RegionNetwork) else {}
     for name, c in task.constraints.items():
-        found[name] = found[name] & c if name in found else c
+        found[name] = found[name] & c if found.get(name, c) != c else c
     parameters = dict(model.named_parameters())
     wrong = []
     if strategy.advances or strategy.evolves or isinstance(strategy, Staged):

@@ -41,7 +41,8 @@ class GrowthRule:
         add: Probability of a birth at each step while an area has fewer.
         delete: Probability for each further one to be deleted at each step.
         stray: Probability of a birth at each step whatever the spares do, so that growth does not
-            stand still where a spare never becomes useful.
+            stand still where a spare never becomes useful: a dead unit of ReLU never does, so that
+            .01 is a better choice for a few hundred steps of them.
         penalty: The tax: what is taken off the size of each outgoing weight (or multiplier) after
             each step, not below 0 (or `floor`). It is no part of the loss, where an adaptive
             optimizer would divide it away.
