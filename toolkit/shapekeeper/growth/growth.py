@@ -133,10 +133,30 @@ class Growth:
             >>> sk.growth.grow(task, seeds=1, steps=2, start=3).ids()
             [{'memory': [0, 1, 2]}]
         """
+        return self._of_nodes("ids", step)
+
+    def ages(self, step: int | None = None) -> list[dict[str, list[int]]]:
+        """How many steps each node has lived, in the order of `ids`.
+
+        Args:
+            step: At that logged step; by default at the end.
+
+        Returns:
+            One dict for each seed, area -> steps.
+
+        Example:
+            >>> import shapekeeper as sk
+            >>> task = sk.tasks.sequences(2, units=4, windows=5)
+            >>> sk.growth.grow(task, seeds=1, steps=2, start=3).ages()
+            [{'memory': [2, 2, 2]}]
+        """
+        return self._of_nodes("ages", step)
+
+    def _of_nodes(self, what: str, step: int | None) -> list[dict[str, list[int]]]:
         kept, slices = self._at(step), self._growing.anatomy.slices
         return [
-            {name: ids[span][alive[span]].tolist() for name, span in slices.items()}
-            for ids, alive in zip(kept["ids"], kept["alive"], strict=True)
+            {name: values[span][alive[span]].tolist() for name, span in slices.items()}
+            for values, alive in zip(kept[what], kept["alive"], strict=True)
         ]
 
     def _at(self, step: int | None) -> dict[str, Any]:
@@ -320,6 +340,7 @@ class Log:
             },
             "alive": growing.alive.clone(),
             "ids": growing.ids.clone(),
+            "ages": growing.step - growing.born,
         }
 
     def frame(self) -> pd.DataFrame:
