@@ -58,8 +58,7 @@ class Anatomy:
             wrong.append(f"Wanted areas with different names, got {[a.name for a in areas]}.")
         if wrong:
             raise GrowthError(" ".join(wrong))
-        heard = [shapes[name][0] for name in self.readers if 0 not in self.owners[name]]
-        self.outputs = max(heard, default=1)
+        self.outputs = max((shapes[name][0] for name in self.readouts), default=1)
 
     def _fill(self, shapes: Shapes) -> list[str]:
         wrong = []
@@ -98,6 +97,11 @@ class Anatomy:
     def readers(self) -> list[str]:
         """The tensors that read nodes, in a fixed order."""
         return sorted(name for name, axes in self.owners.items() if 1 in axes)
+
+    @property
+    def readouts(self) -> list[str]:
+        """Those of them that are read by no node."""
+        return [name for name in self.readers if 0 not in self.owners[name]]
 
     def along(self, name: str, axis: int, values: Tensor, elsewhere: float, ndim: int) -> Tensor:
         """Numbers of nodes, shaped to be multiplied with a tensor of the runs.

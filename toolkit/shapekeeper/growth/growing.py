@@ -146,7 +146,7 @@ class Growing:
         tensors = dict(seen)
         factors = tensors.pop(MULTIPLIERS)
         for name in self.anatomy.readers:
-            if self.rule.worth == "multipliers" or 0 not in self.anatomy.owners[name]:
+            if self.rule.worth == "multipliers" or name in self.anatomy.readouts:
                 tensors[name] = tensors[name] * self._along(name, 1, factors, tensors[name])
         return tensors
 
@@ -356,7 +356,10 @@ class Growing:
         for name in self.anatomy.readers:
             sizes = self.anatomy.gathered(name, 1, seen[name].detach().abs())
             total += sizes / readers[name].clamp_min(1)
-        return total * self.anatomy.outputs / self.anatomy.groups * self._scale(seen) * alive
+        heard = [readers[name] for name in self.anatomy.readouts]
+        outputs = torch.stack([torch.zeros_like(total), *heard]).sum(0)
+        outputs = torch.where(outputs > 0, outputs, self.anatomy.outputs)
+        return total * outputs / self.anatomy.groups * self._scale(seen) * alive
 
 
 def _stacked(models: Sequence[nn.Module], device: torch.device) -> Named:

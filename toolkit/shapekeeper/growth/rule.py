@@ -29,8 +29,9 @@ class GrowthRule:
 
     Args:
         worth: What a node is worth. `"outgoing"`: the mean size of its weights to each tensor that
-            reads it, averaged over these tensors, times the number of the network's outputs (for
-            one recurrent layer his `(sum |W_out| + outputs · sum |W| / N) / 2`). Where activations
+            reads it, averaged over these tensors, times the number of outputs that it has a weight
+            to, or of all for one that has none (for one recurrent layer his
+            `(sum |W_out| + outputs · sum |W| / N) / 2`). Where activations
             have no bound, times the size of its incoming weights, or growing these would evade the
             tax. `"multipliers"`: a factor of its own on all its outgoing weights, whose size is
             kept where it was, or they would evade the tax. `"readout multipliers"`: a factor on
