@@ -40,6 +40,8 @@ class Anatomy:
     """
 
     def __init__(self, areas: Sequence[Area], shapes: Shapes, device: torch.device) -> None:
+        if not areas:
+            raise GrowthError("Wanted at least one area, got none.")
         self.areas, self.device = tuple(areas), device
         ends = torch.tensor([0, *(area.size for area in areas)]).cumsum(0).tolist()
         self.nodes = ends[-1]
@@ -48,7 +50,8 @@ class Anatomy:
         }
         sizes = torch.tensor([area.size for area in areas])
         self.area = torch.arange(len(areas)).repeat_interleave(sizes).to(device)
-        self.price = torch.tensor([area.price for area in areas], device=device)[self.area]
+        prices = torch.tensor([area.price for area in areas], dtype=torch.float64, device=device)
+        self.price = prices[self.area]
         groups = [len({place.tensor for place in area.places(1)}) for area in areas]
         self.groups = torch.tensor(groups, device=device)[self.area]
         self.bounded = torch.tensor([area.bounded for area in areas], device=device)[self.area]
@@ -72,7 +75,7 @@ class Anatomy:
                             f"Wanted a tensor of the model, got {place.tensor!r} for area "
                             f"{area.name!r}; there are {', '.join(shapes)}."
                         )
-                    elif len(shape) <= axis or shape[axis] < end:
+                    elif len(shape) <= axis or not 0 <= place.first < end <= shape[axis]:
                         wrong.append(
                             f"Wanted {end} entries on axis {axis} of {place.tensor!r} for the "
                             f"{area.size} nodes of area {area.name!r}, got shape {tuple(shape)}."

@@ -1,6 +1,6 @@
 """Where the nodes of a network lie in its tensors: areas of nodes, and places of an area."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from shapekeeper.networks import RegionNetwork
 
 from .rule import GrowthError
 
-__all__ = ["Area", "Place", "areas_of"]
+__all__ = ["Area", "Place", "areas_of", "priced"]
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -26,7 +26,6 @@ BY_CHANNEL = (
     nn.GELU,
     nn.SiLU,
     nn.Softplus,
-    nn.Dropout,
     nn.Identity,
     nn.MaxPool1d,
     nn.MaxPool2d,
@@ -136,8 +135,12 @@ def areas_of(model: nn.Module, prices: Mapping[str, float] | None = None) -> tup
         0 8 ['2.weight']
     """
     regional = isinstance(model, RegionNetwork)
-    found = tuple(_regions(model) if regional else _layers(model))
-    prices = dict(prices or {})
+    return priced(_regions(model) if regional else _layers(model), prices)
+
+
+def priced(areas: Iterable[Area], prices: Mapping[str, float] | None) -> tuple[Area, ...]:
+    """The areas, some with another factor on their tax."""
+    found, prices = tuple(areas), dict(prices or {})
     names = [area.name for area in found]
     wrong = [
         f"Wanted a price from 0 up of one of {', '.join(names)}, got {name!r}: {price!r}."
@@ -146,7 +149,7 @@ def areas_of(model: nn.Module, prices: Mapping[str, float] | None = None) -> tup
     ]
     if wrong:
         raise GrowthError(" ".join(wrong))
-    return tuple(replace(area, price=float(prices.get(area.name, 1))) for area in found)
+    return tuple(replace(area, price=float(prices.get(area.name, area.price))) for area in found)
 
 
 def _regions(net: RegionNetwork) -> Iterator[Area]:
@@ -173,6 +176,11 @@ def _regions(net: RegionNetwork) -> Iterator[Area]:
 def _layers(model: nn.Module) -> Iterator[Area]:
     layers = list(_plain(model, ""))
     weighted = [i for i, (_, layer) in enumerate(layers) if isinstance(layer, WEIGHTED)]
+    if len({id(layers[i][1]) for i in weighted}) < len(weighted):
+        raise GrowthError(
+            "Wanted weighted layers that stand in one place each, got one that is used twice: its "
+            "nodes would have two sets of readers. Give each place a layer of its own."
+        )
     if len(weighted) < 2:
         raise GrowthError(
             "Wanted a network with a hidden layer, got one weighted layer or none. Add a layer, or "
@@ -190,30 +198,33 @@ def _layers(model: nn.Module) -> Iterator[Area]:
                 f"Wanted {reader!r} to read all of {name!r}, got {read} inputs and {size} nodes. "
                 "Convolutions with groups can't grow."
             )
-        normed = [where for where, one in between if isinstance(one, NORMED)]
-        incoming = [f"{name}.{part}" for part, _ in layer.named_parameters()]
-        tensors = {
-            f"{n}.{part}"
-            for n in normed
-            for part in ("weight", "bias", "running_mean", "running_var")
-            if getattr(model.get_submodule(n), part) is not None
-        }
+        incoming: list[Place | str] = [f"{name}.{part}" for part, _ in layer.named_parameters()]
+        scaled, ones = [], []
+        for where, norm in between:
+            if not isinstance(norm, NORMED):
+                continue
+            for part in ("weight", "bias", "running_mean", "running_var"):
+                if getattr(norm, part) is not None:
+                    tensor = f"{where}.{part}"
+                    incoming.append(Place(tensor, each=norm.num_features // size))
+                    scaled += [tensor] * (part in ("weight", "bias"))
+                    ones += [tensor] * (part in ("weight", "running_var"))
         yield Area(
             name,
             size,
-            (*incoming, *sorted(tensors)),
-            (Place(f"{reader}.weight", each=read // size),),
+            incoming,
+            [Place(f"{reader}.weight", each=read // size)],
             bounded=any(isinstance(one, BOUNDED) for _, one in between),
-            scaled_by=tuple(t for t in sorted(tensors) if t.endswith((".weight", ".bias"))),
-            ones=tuple(t for t in sorted(tensors) if t.endswith((".weight", ".running_var"))),
+            scaled_by=tuple(scaled),
+            ones=tuple(ones),
         )
 
 
 def _plain(model: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
     """The layers of nested Sequentials, in order."""
-    for name, layer in (
-        model.named_children() if isinstance(model, nn.Sequential) else [("", model)]
-    ):
+    nested = isinstance(model, nn.Sequential)
+    # `named_children` would pass over a layer that stands there twice.
+    for name, layer in model._modules.items() if nested else [("", model)]:
         where = f"{prefix}{name}"
         if isinstance(layer, nn.Sequential):
             yield from _plain(layer, f"{where}.")

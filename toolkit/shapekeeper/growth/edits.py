@@ -11,6 +11,7 @@ from shapekeeper.optimizers import SECOND_MOMENTS
 from shapekeeper.randomness import generator
 
 from .anatomy import Named
+from .held import mixes_nodes
 
 if TYPE_CHECKING:
     from .growing import Growing
@@ -20,7 +21,7 @@ __all__ = ["Chances", "edit"]
 BLOCK = 256  # steps whose chances are one block of draws
 # What optimizers keep of squared gradients or their sizes; all else that they keep is a momentum.
 LEAST = 0.1
-SIZES = {*SECOND_MOMENTS.values(), "sum", "max_exp_avg_sq", "exp_inf"}
+SIZES = {*SECOND_MOMENTS.values(), "sum", "max_exp_avg_sq", "exp_inf", "step_size"}
 
 
 class Chances:
@@ -120,11 +121,12 @@ def _bury(
     if not bool(dying.any()):
         return
     alive = growing.alive & ~dying
-    seen = {
-        name: value[rows] * growing.entries_of(name, alive[rows], value.ndim)
+    left = {
+        name: value * growing.entries_of(name, alive, value.ndim)
         for name, value in growing.seen().items()
     }
-    jump = _loss(growing, seen, batch, alive, rows) - before
+    left = growing.held(left, alive)
+    jump = _loss(growing, {k: v[rows] for k, v in left.items()}, batch, alive, rows) - before
     asked = dying[rows].any(1)
     allowed = _admitted(growing, jump, asked)
     growing.waited[rows[asked & ~allowed]] += 1
@@ -132,7 +134,8 @@ def _bury(
     _note(growing, "death", dying, rows, jump, worth)
     growing.alive &= ~dying
     growing.ids[dying] = -1
-    _settle(growing)
+    growing.settle()
+    _write_mixed(growing, left, dying)
 
 
 def _bear(growing: Growing, born: Tensor, rows: Tensor, batch: Any) -> None:
@@ -155,12 +158,13 @@ def _bear(growing: Growing, born: Tensor, rows: Tensor, batch: Any) -> None:
     for row, node in born.nonzero().tolist():
         growing.ids[row, node] = growing.names[row]
         growing.names[row] += 1
-    _settle(growing)
+    growing.settle()
     for name, leaf in growing.leaves.items():
         new = growing.lives(name).expand_as(leaf) & ~old[name]
         if bool(new.any()):
             growing.write(name, fresh[name], new)
-            _remember(growing.optimizer.state[leaf], leaf, old[name], new)
+            _remember(growing.optimizer.state[leaf], old[name], new)
+    _write_mixed(growing, fresh, born)
     for area in growing.anatomy.areas:
         for name in {place.tensor for place in area.places(0)} & {*growing.buffers}:
             new = growing.anatomy.entries(name, ~born, growing.buffers[name].ndim)
@@ -187,10 +191,22 @@ def _newborn(growing: Growing, born: Tensor, alive: Tensor, seen: Named) -> Name
                 drawn = drawn * rule.spread
             value[row] = torch.where(new, drawn, value[row])
     _scale_newborn(growing, fresh, born, alive)
-    for name, c in growing.constraints.items():
-        if growing.hooks.guarantee == "structural":
+    if growing.hooks.guarantee == "structural":
+        for name, c in growing.constraints.items():
             fresh[name] = c.project(fresh[name]) * anatomy.entries(name, alive, fresh[name].ndim)
     return fresh
+
+
+def _write_mixed(growing: Growing, tensors: Named, edited: Tensor) -> None:
+    """Let all numbers of the edited runs follow where one node's bear on another's."""
+    if growing.hooks.guarantee != "structural":
+        return
+    rows = edited.any(1)
+    for name, c in growing.constraints.items():
+        value = tensors[name]
+        if mixes_nodes(c, name, value.ndim - 1, growing.anatomy):
+            where = rows.view(-1, *[1] * (value.ndim - 1)).expand_as(value)
+            growing.write(name, value, where)
 
 
 def _scale_newborn(growing: Growing, fresh: Named, born: Tensor, alive: Tensor) -> None:
@@ -223,19 +239,7 @@ def _scale_newborn(growing: Growing, fresh: Named, born: Tensor, alive: Tensor) 
         fresh[name] *= anatomy.along(name, 1, factors, 1.0, fresh[name].ndim)
 
 
-def _settle(growing: Growing) -> None:
-    """Cut weights and what the optimizer remembers to the nodes that live now."""
-    growing.count_entries()
-    for name, leaf in growing.leaves.items():
-        lives = growing.lives(name)
-        if not (name in growing.constraints and growing.hooks.charted):
-            leaf.mul_(lives)
-        for value in growing.optimizer.state[leaf].values():
-            if isinstance(value, Tensor) and value.shape == leaf.shape:
-                value.mul_(lives)
-
-
-def _remember(state: dict[str, Any], leaf: Tensor, old: Tensor, new: Tensor) -> None:
+def _remember(state: dict[str, Any], old: Tensor, new: Tensor) -> None:
     """Let what an optimizer keeps of squared gradients begin where it is for others.
 
     A newcomer's gradients are small, since it is hardly active and hardly read: as small as the

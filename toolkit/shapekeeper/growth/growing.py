@@ -15,8 +15,8 @@ from shapekeeper.tasks import Task
 from .anatomy import Anatomy, Named
 from .areas import Area
 from .edits import Chances, edit
-from .held import bound_tensors, open_entries, part
-from .rule import GrowthRule
+from .held import bound_tensors, mixes_nodes, open_entries, part, unfit
+from .rule import GrowthError, GrowthRule
 
 __all__ = ["Growing"]
 
@@ -66,6 +66,12 @@ class Growing:
         trainable = {name for name, p in self.model.named_parameters() if p.requires_grad}
         shapes = {name: value.shape[1:] for name, value in stacked.items()}
         self.anatomy = Anatomy(areas, shapes, device)
+        frozen = [name for name in self.anatomy.readers if name not in trainable]
+        if frozen:
+            raise GrowthError(
+                f"Wanted trainable weights out of the nodes that grow, got {', '.join(frozen)} "
+                "with requires_grad=False: what a newcomer says could never be of use."
+            )
         self.step, self.runs = 0, len(self.seeds)
         self.alive = self._first_nodes(start)
         self.born = torch.zeros_like(self.alive, dtype=torch.long)
@@ -78,14 +84,18 @@ class Growing:
         self.entries = {k: self.anatomy.entries(k, self.alive, v.ndim) for k, v in stacked.items()}
         values = {k: v * self.entries[k] for k, v in stacked.items() if k in trainable}
         self.buffers = {k: v for k, v in stacked.items() if k not in trainable}
-        self.constraints = bound_tensors(task, self.model, self.anatomy, strategy)
+        self.constraints = bound_tensors(task, self.model, self.anatomy, strategy, rule)
         with torch.no_grad():
             if rule.multiplied:
                 values[MULTIPLIERS] = self._first_multipliers(values)
             for name, value in values.items():
                 self._begin(name, value)
-        self.count_entries()
         self.optimizer = task.optimizer(list(self.leaves.values()))
+        wrong = unfit(self.constraints, self.leaves, self.anatomy, strategy, self.optimizer)
+        if problems := " ".join(wrong):
+            raise GrowthError(problems)
+        with torch.no_grad():
+            self.settle()
         self.chances = Chances(self.seeds, self.anatomy.nodes, len(areas), device)
         self.take_up(task)
 
@@ -251,17 +261,18 @@ class Growing:
         if self.rule.multiplied:
             leaf = self.leaves[MULTIPLIERS]
             if self.rule.worth == "multipliers":
-                self._settle(leaf)
+                self._lengthen(leaf)
             leaf.copy_((leaf - tax.to(leaf)).clamp_min(self.rule.floor) * self.alive)
             return
         seen = self.seen()
-        tax = tax * self._scale(seen)
+        # Off the worth, whatever share of it is the size of the activity.
+        tax = tax / self._scale(seen)
         for name in self.anatomy.readers:
             w = seen[name]
             less = w.sign() * (w.abs() - self._along(name, 1, tax.to(w), w)).clamp_min(0)
             self.write(name, less)
 
-    def _settle(self, multipliers: Tensor) -> None:
+    def _lengthen(self, multipliers: Tensor) -> None:
         """Move the length of what goes out of each node into its multiplier."""
         lengths = self.lengths({name: self.leaves[name] for name in self.anatomy.readers})
         for name in self.anatomy.readers:
@@ -274,9 +285,36 @@ class Growing:
         c, leaf = self.constraints.get(name), self.leaves[name]
         if c is not None and self.hooks.charted:
             weights, memory = self.hooks.begin(c, c.project(weights))
-            self.memory[name] |= memory
-            where = None  # a chart may mix all numbers of an event
+            # A chart may mix all numbers of an event, never those of two runs.
+            rows = leaf.new_ones(self.runs, dtype=torch.bool)
+            rows = rows if where is None else where.flatten(1).any(1)
+            where = rows.view(-1, *[1] * (leaf.ndim - 1))
+            for key, value in memory.items():
+                own = rows.view(-1, *[1] * (value.ndim - 1))
+                self.memory[name][key] = torch.where(own, value, self.memory[name][key])
         leaf.copy_(weights if where is None else torch.where(where, weights, leaf))
+
+    def held(self, tensors: Named, alive: Tensor) -> Named:
+        """Weights after an edit, allowed again where the strategy promises that."""
+        if self.hooks.guarantee != "structural":
+            return tensors
+        again = dict(tensors)
+        for name, c in self.constraints.items():
+            if mixes_nodes(c, name, tensors[name].ndim - 1, self.anatomy):
+                lives = self.anatomy.entries(name, alive, tensors[name].ndim)
+                again[name] = c.project(tensors[name]) * lives
+        return again
+
+    def settle(self) -> None:
+        """Cut weights and what the optimizer remembers to the nodes that live now."""
+        self.count_entries()
+        for name, leaf in self.leaves.items():
+            lives = self.lives(name)
+            if not (name in self.constraints and self.hooks.charted):
+                leaf.mul_(lives)
+            for value in self.optimizer.state[leaf].values():
+                if isinstance(value, Tensor) and value.shape == leaf.shape:
+                    value.mul_(lives)
 
     def violations(self, seen: Named) -> Named:
         """By how much each bound weight breaks its constraint, `(runs,)` by name."""
@@ -284,7 +322,7 @@ class Growing:
         for name, c in self.constraints.items():
             if c.event_dims == 0:
                 each = c.violation(seen[name]) * self.entries[name]
-            elif c.separable or name not in self.anatomy.owners:
+            elif not mixes_nodes(c, name, seen[name].ndim - 1, self.anatomy):
                 each = c.violation(seen[name])
             else:
                 each = torch.stack(

@@ -18,7 +18,7 @@ from shapekeeper.strategies import Projection, Strategy
 from shapekeeper.tasks import Task
 
 from .anatomy import Named
-from .areas import Area, areas_of
+from .areas import Area, areas_of, priced
 from .compact import compacted, found_graph
 from .growing import MULTIPLIERS, Growing
 from .rule import OUTGOING_WEIGHTS, GrowthError, GrowthRule
@@ -247,9 +247,9 @@ def grow(
     lengths = [steps] * len(tasks) if isinstance(steps, int) else list(steps)
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     _refuse(tasks, lengths, chosen)
-    places = (
-        tuple(areas) if areas is not None else areas_of(tasks[0].start_model(chosen[0]), prices)
-    )
+    _refuse_another_network(tasks, chosen[0])
+    model = tasks[0].start_model(chosen[0])
+    places = areas_of(model, prices) if areas is None else priced(areas, prices)
     begin = _starts(places, start)
     growing = Growing(
         tasks[0], rule, chosen, begin, strategy or Projection(), places, device_named(device)
@@ -262,6 +262,8 @@ def grow(
         for step in np.linspace(first, end, min(LOGGED, end - first) + 1)
     }
     log.write(0)
+    if callback is not None:
+        callback(log.frame())
     for turn, (now, end) in enumerate(zip(tasks, ends, strict=True)):
         if turn:
             growing.take_up(now)
@@ -289,7 +291,7 @@ class Log:
         self.growing, self.rows = growing, []
         self.kept: dict[int, dict[str, Any]] = {}
         self.counts = [self._counted(growing.alive)]
-        self.losses, self.steps = torch.zeros(growing.runs, device=growing.device), 0
+        self.losses, self.steps = torch.zeros(growing.runs, dtype=torch.float64), 0
         self.node_steps = torch.zeros(growing.runs, dtype=torch.long, device=growing.device)
         self.began = perf_counter()
 
@@ -299,7 +301,7 @@ class Log:
 
     def note(self, loss: Tensor) -> None:
         """After a step."""
-        self.losses += loss
+        self.losses += loss.cpu()
         self.steps += 1
         self.node_steps += self.growing.alive.sum(1)
         self.counts.append(self._counted(self.growing.alive))
@@ -393,13 +395,28 @@ def _starts(areas: Sequence[Area], start: int | Mapping[str, int]) -> dict[str, 
     return given
 
 
+def _refuse_another_network(tasks: Sequence[Task], seed: int) -> None:
+    """Raise unless all tasks are for one network."""
+    kinds = [
+        ({k: v.shape for k, v in task.start_model(seed).state_dict().items()}, task.constraints)
+        for task in tasks
+    ]
+    other = [task.name for task, kind in zip(tasks, kinds, strict=True) if kind != kinds[0]]
+    if other:
+        raise GrowthError(
+            f"Wanted tasks for one network, with the tensors and constraints of {tasks[0].name!r}, "
+            f"got others in {', '.join(map(repr, other))}."
+        )
+
+
 def _refuse(tasks: Sequence[Task], lengths: Sequence[int], seeds: Sequence[int]) -> None:
     wrong = []
     if not tasks or not all(isinstance(task, Task) for task in tasks):
         wrong.append(f"Wanted a Task or several, got {tasks!r}.")
     if len(lengths) != len(tasks) or any(not isinstance(n, int) or n < 1 for n in lengths):
         wrong.append(f"Wanted a number of steps for each of {len(tasks)} tasks, got {lengths}.")
-    if not seeds or len({*seeds}) < len(seeds) or min(seeds) < 0:
+    whole = all(isinstance(seed, int) and seed >= 0 for seed in seeds)
+    if not seeds or not whole or len({*seeds}) < len(seeds):
         wrong.append(f"Wanted different seeds from 0 up, at least one, got {seeds}.")
     if wrong:
         raise GrowthError(" ".join(wrong))

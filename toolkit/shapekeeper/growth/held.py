@@ -1,24 +1,31 @@
 """Constraints on weights whose nodes come and go."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
-from shapekeeper.constraints import Connections, Constraint, ConstraintError, Signs
+from shapekeeper.constraints import (
+    Connections,
+    Constraint,
+    ConstraintError,
+    NonNegative,
+    Signs,
+)
 from shapekeeper.networks import RegionNetwork
+from shapekeeper.optimizers import EVEN_HANDED, asks_again, mixes_numbers
 from shapekeeper.strategies import Staged, Strategy
 from shapekeeper.tasks import Task
 
 from .anatomy import Anatomy
-from .rule import GrowthError
+from .rule import GrowthError, GrowthRule
 
-__all__ = ["bound_tensors", "cut", "open_entries", "part"]
+__all__ = ["bound_tensors", "cut", "mixes_nodes", "open_entries", "part", "unfit"]
 
 
 def bound_tensors(
-    task: Task, model: nn.Module, anatomy: Anatomy, strategy: Strategy
+    task: Task, model: nn.Module, anatomy: Anatomy, strategy: Strategy, rule: GrowthRule
 ) -> dict[str, Constraint]:
     """The constraints on weights, those of the task and those that a region graph draws.
 
@@ -27,10 +34,12 @@ def bound_tensors(
         model: Whose tensors.
         anatomy: Where its nodes lie.
         strategy: What is to hold them.
+        rule: How nodes come and go.
 
     Raises:
         GrowthError: If the strategy takes steps of its own or has stages, a constraint binds the
-            value of a layer, or one can't be held by a part of its tensor; all at once.
+            value of a layer, or one can't be held by a part of its tensor, or by one that is
+            multiplied; all at once.
     """
     found = dict(model.constraints) if isinstance(model, RegionNetwork) else {}
     for name, c in task.constraints.items():
@@ -49,41 +58,89 @@ def bound_tensors(
                 f"Wanted constraints on weights, got one on {name!r}, the value of a layer. Grow "
                 "first, then hold the value of the compact network with sk.hold."
             )
-        elif problem := _unholdable(c, name, parameters[name], anatomy, strategy):
-            wrong.append(problem)
+        else:
+            wrong += _unholdable(c, name, parameters[name], anatomy, strategy)
+            if rule.multiplied and name in anatomy.readers and not _is_cone(c, strategy):
+                wrong.append(
+                    f"Wanted a constraint on {name!r} that multiplying a column does not break, "
+                    f"got {c!r} by {strategy.label}. Bind Connections without presets, Signs or "
+                    "NonNegative, or take worth='outgoing'."
+                )
     if wrong:
         raise GrowthError(" ".join(wrong))
     return found
 
 
+def _is_cone(c: Constraint, strategy: Strategy) -> bool:
+    parts = getattr(c, "parts", (c,))
+    return not strategy.charted and all(
+        isinstance(one, Signs | NonNegative) or (isinstance(one, Connections) and one.fixed is None)
+        for one in parts
+    )
+
+
 def _unholdable(
     c: Constraint, name: str, parameter: Tensor, anatomy: Anatomy, strategy: Strategy
-) -> str:
-    """Why zeros of nodes that do not live would change what is held; nothing if they don't."""
-    if name not in anatomy.owners or c.separable or c.event_dims == 0:
-        return ""
+) -> Iterator[str]:
+    """Why zeros of nodes that do not live would change what is held."""
+    if not mixes_nodes(c, name, parameter.ndim, anatomy):
+        return
     probe = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)).double()
     alive = torch.arange(anatomy.nodes) % 3 != 1
+    kept = anatomy.kept(name, alive.to(anatomy.device))
     padded = probe * anatomy.entries(name, alive[None].to(anatomy.device), probe.ndim + 1)[0].cpu()
-    small = part(padded, anatomy.kept(name, alive.to(anatomy.device)))
+    small = part(padded, kept)
     try:
         c.check(tuple(small.shape))
-        whole = part(c.project(padded), anatomy.kept(name, alive.to(anatomy.device)))
-        same = torch.allclose(whole, c.project(small), atol=1e-6)
+        same = torch.allclose(part(c.project(padded), kept), c.project(small), atol=1e-6)
     except ConstraintError:
         same = False
     if not same:
-        return (
+        yield (
             f"Wanted a constraint on {name!r} that holds for the part of it that lives, got {c!r}, "
             "which concerns numbers of nodes that may not be there. Bind a tensor without growing "
             "nodes, or hold it after growth."
         )
-    if strategy.charted:
-        return (
-            f"Wanted Projection or a soft strategy for {name!r}, got {strategy.label}: a chart of "
-            f"{c!r} mixes the numbers of nodes that live and of those that do not."
+    elif strategy.charted or strategy.rate == 0:
+        yield (
+            f"Wanted Projection or a soft strategy for {name!r}, got {strategy.label}: where nodes "
+            f"come and go, all numbers of an event of {c!r} have to move."
         )
-    return ""
+
+
+def mixes_nodes(c: Constraint, name: str, ndim: int, anatomy: Anatomy) -> bool:
+    """Whether what one node has of a tensor bears on what is allowed of another's."""
+    inside = {axis for axis in anatomy.owners.get(name, ()) if axis >= ndim - c.event_dims}
+    return bool(inside) and not c.separable
+
+
+def unfit(
+    constraints: Mapping[str, Constraint],
+    leaves: Mapping[str, Tensor],
+    anatomy: Anatomy,
+    strategy: Strategy,
+    optimizer: torch.optim.Optimizer,
+) -> Iterator[str]:
+    """Why an optimizer can't train networks that grow, and what can."""
+    kind = type(optimizer).__name__
+    if asks_again(optimizer) or mixes_numbers(optimizer):
+        yield (
+            f"Wanted an optimizer that treats each number by itself, such as RMSprop or AdamW, got "
+            f"{kind}: nodes that do not live would bear on those that do."
+        )
+        return
+    for name, c in constraints.items():
+        if problem := strategy.unfit(c, optimizer):
+            yield f"{name!r}: {problem}"
+        elif (
+            mixes_nodes(c, name, leaves[name].ndim - 1, anatomy)
+            and strategy.guarantee == "structural"
+            and type(optimizer) not in EVEN_HANDED
+        ):
+            yield (
+                f"Wanted SGD for {c!r} on {name!r}, got {kind}, whose step sizes of an event would "
+                "be those of nodes that do not live as well."
+            )
 
 
 def open_entries(c: Constraint, shape: torch.Size) -> Tensor:
