@@ -28,7 +28,7 @@ EASY, HARD, LONG = 2500, 4500, 3500
 UNITS = 64
 SHOWN = (
     "table row seed step turn nodes useful metric node_steps waited births deaths "
-    "largest_birth largest_death mean_death seconds made"
+    "largest_birth largest_death mean_death made"
 ).split()
 AREAS = ("left", "right", "spare")
 
@@ -90,12 +90,18 @@ def both(price: float | None) -> Row:
 TABLES: dict[str, dict[str, Callable[[], Row]]] = {
     "levels": {
         "easy": lambda: Row((level(0),), (HARD,)),
-        **{f"groups of {n}": lambda n=n: Row((level(n),), (HARD,)) for n in (3, 4, 5, 6, 2)},
+        **{f"groups of {n}": lambda n=n: Row((level(n),), (HARD,)) for n in (2, 3, 4, 5)},
+    },
+    # Under three times the tax the number settles where the task is learned.
+    "taxed levels": {
+        name: lambda n=n: Row((level(n),), (HARD,), replace(RULE, penalty=3e-4))
+        for n, name in [(0, "easy"), *((n, f"groups of {n}") for n in (3, 4, 5, 6))]
     },
     "sizes": {
         "fixed 8": lambda: fixed(8),
         "fixed 16": lambda: fixed(16),
         "fixed 24": lambda: fixed(24),
+        "fixed 43": lambda: fixed(43),  # what the grown ones end with
         "fixed 60": lambda: fixed(60),
         "fixed 24, no tax": lambda: fixed(24, replace(RULE, penalty=0.0)),
     },
@@ -119,8 +125,8 @@ TABLES: dict[str, dict[str, Callable[[], Row]]] = {
 }
 
 
-def lines(table: str, name: str, found: Growth, seconds: float) -> pd.DataFrame:
-    """A line for each run and logged step; what edits changed stands in the last one."""
+def lines(table: str, name: str, found: Growth) -> pd.DataFrame:
+    """A line for each run and every other logged step; what edits changed stands in the last."""
     frame = found.frame.rename(columns=lambda c: c.replace(":", " "))
     edits = found.events.assign(size=found.events["jump"].abs())
     last = frame["step"] == frame["step"].max()
@@ -129,16 +135,14 @@ def lines(table: str, name: str, found: Growth, seconds: float) -> pd.DataFrame:
         frame.loc[last, f"{event}s"] = frame.loc[last, "seed"].map(sizes.size()).fillna(0)
         frame.loc[last, f"largest_{event}"] = frame.loc[last, "seed"].map(sizes.max())
         frame.loc[last, f"mean_{event}"] = frame.loc[last, "seed"].map(sizes.mean())
-    frame["seconds"] = round(seconds)
-    frame["made"] = f"{datetime.date.today()}, {len(found.seeds)} seeds, {sk_version()}"
-    by_area = [c for c in frame if c.startswith(("nodes ", "useful "))] if table == "areas" else []
+    frame["made"] = f"{datetime.date.today()}, {len(found.seeds)} seeds"
+    by_area = [c for c in frame if c.startswith("nodes ")] if table == "areas" else []
     frame = frame.assign(table=table, row=name).reindex(columns=[*SHOWN, *by_area])
-    return frame.round({"metric": 5})
-
-
-def sk_version() -> str:
-    """What it was made with."""
-    return f"torch {torch.__version__}"
+    sizes = {"largest_birth": 7, "largest_death": 7, "mean_death": 7}
+    shown = frame.loc[frame["step"].isin(sorted({*frame["step"]})[::2])]
+    for column, digits in ({"metric": 5} | sizes).items():
+        shown = shown.assign(**{column: shown[column].round(digits)})
+    return shown
 
 
 def made(args: argparse.Namespace) -> Iterator[pd.DataFrame]:
@@ -159,9 +163,8 @@ def made(args: argparse.Namespace) -> Iterator[pd.DataFrame]:
                 start=spec.start,
                 prices=spec.prices,
             )
-            seconds = perf_counter() - began
-            print(f"{table} / {name}: {found!r}, {seconds:.0f} s", flush=True)
-            yield lines(table, name, found, seconds)
+            print(f"{table} / {name}: {found!r}, {perf_counter() - began:.0f} s", flush=True)
+            yield lines(table, name, found)
 
 
 def told(runs: pd.DataFrame) -> str:
@@ -183,14 +186,20 @@ def told(runs: pd.DataFrame) -> str:
     # Groups of two are another task: which letter was turned is the parity of three, of which no
     # two tell anything. Longer groups leave a letter as it was more often than not.
     known = [f"groups of {n}" for n in (3, 4, 5, 6)]
-    levels = last.loc[(last["table"] == "levels") & last["row"].isin(known)]
     text = "\n".join([names, " | ".join(["---"] * 10), *rows])
-    if levels["row"].nunique() > 1:
-        rank, p = spearmanr(levels["row"].str[-1].astype(int), levels["nodes"])
-        text += (
-            f"\n\nRank correlation of level and nodes over {levels['row'].nunique()} levels: "
-            f"{rank:.2f} (p = {p:.1g}, {len(levels)} runs)."
-        )
+    for table in ("levels", "taxed levels"):
+        runs = last.loc[(last["table"] == table) & last["row"].isin(known)]
+        for with_easy in (False, True):
+            easy = last.loc[(last["table"] == table) & (last["row"] == "easy") & with_easy]
+            ranked = pd.concat([runs, easy])
+            if ranked["row"].nunique() > 1:
+                levels = ranked["row"].str[-1].replace("y", "0").astype(int)
+                rank, p = spearmanr(levels, ranked["nodes"])
+                text += (
+                    f"\n\nRank correlation of level and nodes, {table}, "
+                    f"{', '.join(ranked['row'].unique())}: {rank:.2f} (p = {p:.1g}, "
+                    f"{len(ranked)} runs)."
+                )
     return text
 
 
