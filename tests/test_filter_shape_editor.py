@@ -207,6 +207,25 @@ def test_an_edit_that_cannot_be_met_leaves_the_value(editor, browser):
     assert editor.facts["outlined"] == ["taps", "low-1", "decibels-1"]
 
 
+def test_the_search_leaves_what_was_said_to_the_last_edit(editor, browser):
+    """It starts by itself, when a hand has rested: also on a text that was just refused."""
+    browser.edit(taps=15, bands=filter_forms.to_drawing(STEEP, 15)["bands"])
+    browser.band(0, 2, 0.5)
+    refused = editor.messages[0]
+    assert refused["text"] == "Pass must end before stop begins (0.30)."
+    assert not editor.facts["searched"]
+    browser.ask("ways")
+    assert editor.facts["searched"]
+    assert editor.messages[0] == refused
+    browser.edit(lambda drawing: drawing["bands"].pop(0))
+    removed = editor.messages[0]
+    assert removed["text"] == "Pass band removed."
+    browser.ask("ways")
+    assert editor.messages[0] == removed
+    browser.ask("undo")
+    assert removed not in editor.messages
+
+
 def test_every_way_out_does_it(editor, browser):
     editor.value, editor.taps = STEEP, 15
     start = browser.drawing

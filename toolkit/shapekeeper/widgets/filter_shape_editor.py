@@ -228,9 +228,14 @@ class FilterShapeEditor(DrawingWidget):
         things = {"b": self.drawing["bands"], "t": self.drawing["points"]}.get(kind, [])
         return number.isdigit() and int(number) < len(things)
 
+    def _answer(self, command: Mapping[str, Any], refused: list[Message], before: Any) -> None:
+        if command.get("do") != "ways":
+            return super()._answer(command, refused, before)
+        # The drawing asks by itself after a rest: what was said to the last edit is still so.
+        self._searched = True
+        self._report()
+
     def _ask(self, command: Mapping[str, Any]) -> None:
-        if command.get("do") == "ways":
-            self._searched = True
         if command.get("do") == "form" and command.get("form") in FORMS:
             self.drawing = formed(str(command["form"]), self.drawing)
 
