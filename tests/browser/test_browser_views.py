@@ -1,5 +1,6 @@
 """Two views of one editor are one editor, Python is the third, and closing frees them all."""
 
+from filter_editor import OUTER, own_listeners
 from playwright.sync_api import expect
 from region_editor import PATHWAYS, THREE, Editor
 
@@ -88,8 +89,7 @@ del editor
 def test_closing_frees_the_widget_in_python_and_in_the_page(open_notebook):
     notebook = open_notebook([CLOSING, RUN_AGAIN, CLOSED], own_kernel=True)
     notebook.run(0)
-    counts = []
-    listeners = notebook.outer_listeners()
+    page, counts = notebook.page, []
     for _ in range(3):
         notebook.run(1)
         editor = Editor(notebook, 1)
@@ -97,12 +97,15 @@ def test_closing_frees_the_widget_in_python_and_in_the_page(open_notebook):
         counts.append(notebook.ask("len(models)"))
     assert counts[0] > notebook.ask("first")
     assert counts == counts[:1] * 3
-    assert notebook.page.locator(".sk-editor").count() == 1
-    notebook.page.evaluate("window.closing = new WeakRef(document.querySelector('.sk-editor'))")
+    assert page.locator(".sk-editor").count() == 1
+    hung = own_listeners(page, *OUTER, "document.querySelector('.sk-editor')")
+    assert hung.popitem()[1] > 3, "on the frame of the widget"
+    assert hung == dict.fromkeys(OUTER, 0)
+    page.evaluate("window.closing = new WeakRef(document.querySelector('.sk-editor'))")
     notebook.run(2)
-    expect(notebook.page.locator(".sk-editor")).to_have_count(0)
+    expect(page.locator(".sk-editor")).to_have_count(0)
     notebook.until("len(models) - first", 0)
     notebook.until("(gc.collect(), alive() is None)[1]", True)
-    assert notebook.outer_listeners() == listeners
+    assert own_listeners(page, *OUTER) == dict.fromkeys(OUTER, 0)
     notebook.collect_garbage()
-    assert notebook.page.evaluate("window.closing.deref() === undefined")
+    assert page.evaluate("window.closing.deref() === undefined")

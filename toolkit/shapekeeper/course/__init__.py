@@ -19,12 +19,15 @@ from shapekeeper.course import (  # they register their checks
     notebook_03,  # noqa: F401
     notebook_04,  # noqa: F401
     notebook_05,  # noqa: F401
+    notebook_06,  # noqa: F401
     notebook_07,  # noqa: F401
     notebook_08,  # noqa: F401
 )
 from shapekeeper.course.accidents import ACCIDENTS, accidents
 from shapekeeper.course.budgets import Budget, budget
 from shapekeeper.course.costs import numbers_kept, seconds_a_step
+from shapekeeper.course.letters import letters_of
+from shapekeeper.course.live import live
 from shapekeeper.course.notebook_08 import violations
 from shapekeeper.course.predictions import Prediction, predict, reveal
 from shapekeeper.course.problems import (
@@ -36,7 +39,7 @@ from shapekeeper.course.problems import (
 )
 from shapekeeper.course.scripts import Script
 from shapekeeper.course.sentences import sentence
-from shapekeeper.course.stored import stored_runs, told_runs
+from shapekeeper.course.stored import stored_runs, told_quartiles, told_runs
 from shapekeeper.course.turns import turns
 from shapekeeper.course.verdicts import NotRight, Verdict, check, example, strict
 
@@ -54,6 +57,8 @@ __all__ = [
     "held_imitation",
     "imitation",
     "imitation_best",
+    "letters_of",
+    "live",
     "new_names",
     "numbers_kept",
     "pencil_walk",
@@ -63,6 +68,7 @@ __all__ = [
     "sentence",
     "stored_runs",
     "strict",
+    "told_quartiles",
     "told_runs",
     "turns",
     "violations",

@@ -1,0 +1,596 @@
+# %% [markdown]
+# # 06 · Growth: a network that finds its own size
+#
+# So far you drew how many nodes a network has, and training had to live with it. Now training
+# decides: nodes are born and deleted while the network learns. Plan about thirty-five minutes. The
+# longest cell trains for half a minute on two quiet cores; what takes longer comes from a stored
+# table of twenty seeds.
+
+# %%
+from copy import deepcopy
+from dataclasses import replace
+from itertools import pairwise
+from math import log
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from torch.nn.functional import one_hot
+
+import shapekeeper as sk
+from shapekeeper import course, plots, widgets
+from shapekeeper.growth import GrowthRule, grow
+
+budget = course.budget()
+torch.set_num_threads(1)  # all networks here are small: a second thread would only get in the way
+
+# %% [markdown]
+# ## One node
+#
+# A recurrent network reads a text of four letters, `(`, `)`, `a` and `b`, and guesses the next one.
+# It begins with **one** node. Half way, the text becomes harder. Watch the left panel; nobody tells
+# the network how many nodes to have.
+
+# %%
+easy, hard = sk.tasks.sequences(0, units=48), sk.tasks.sequences(4, units=48)
+rule = GrowthRule(add=0.05)
+
+
+def panels(frame):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 3.6), layout="constrained")
+    plots.growth(frame, ax=left)
+    plots.growth(frame, "metric", right)
+    return figure
+
+
+# %%
+lengths = [budget.steps(1250), budget.steps(1250)]
+grown = grow([easy, hard], rule, seeds=budget.seeds, steps=lengths, callback=course.live(panels))
+
+# %% [markdown]
+# *Left: nodes alive. Right: what a letter costs it, in nats, on a log axis; lower is better. At the
+# dotted line somebody makes the text harder: look at the right panel first, then at the left.*
+#
+# Now let it write. It guesses a letter, reads its own guess, and goes on:
+
+# %%
+logged = sorted(grown.frame["step"].unique())
+for step in [logged[i] for i in (0, 3, 10, len(logged) // 2, -1)]:
+    net = grown.models(step)[0]
+    print(f"step {step:5}, {net.graph.units:2} nodes   {course.letters_of(net, 64)}")
+print(f"{'a hard text':>21}  ", "".join("()ab"[k] for k in sk.tasks.sequence_text(4, 64)[0]))
+
+# %% [markdown]
+# *From noise to strings such as `(abab)`. The last line but one is what it has made of the hard
+# text by then: groups of four letters, each the one before it backwards with one letter turned.
+# Does it get the brackets right? And the letters?*
+
+# %% [markdown]
+# ## The question
+#
+# **Can gradient descent choose how many nodes there are?**
+#
+# It can not do so directly: a number of nodes has no gradient. What T. Miconi proposed in 2016 is a
+# detour by something that has one. Some words; leaf back to them when one turns up.
+#
+# - the **worth** of a node: how much goes out of it, the size of its weights to the readout and to
+#   all other nodes;
+# - the **tax**: after each step, all outgoing weights are moved a little towards 0 (here by 1e-4).
+#   A node for which no error speaks fades away;
+# - a **spare**: a node whose worth fell to a threshold (0.05). One spare is kept, to be of use one
+#   day; each further one is deleted with some probability at each step;
+# - a **birth**: while there is no spare, a new node is born with some probability. It knows nobody,
+#   hardly says anything, and is a spare at first;
+# - the **floor**: what the best guesser in the world pays for a letter. Loss is in **nats per
+#   character**; e to the loss is the number of letters one hesitates between;
+# - a **seed** is one whole repetition; here lines are **medians** over seeds, and bands go from
+#   quartile to quartile.
+#
+# So the network always has about one node more than it uses. When it has found a use for that one,
+# the next is born.
+
+# %% [markdown]
+# ## Draw
+#
+# First an easy text, then a hard one, then the easy one again. How many nodes do you expect at the
+# end of each part? Draw it with the sliders (arrow keys work, too).
+
+
+# %%
+def sketch(easy=10, hard=10, again=10):
+    _, ax = plt.subplots(figsize=(7.4, 2.8), layout="constrained")
+    ax.plot([0, 2500, 6000, 9500], [1, easy, hard, again], "D--", color="gray", mfc="none")
+    ax.set(ylim=(0, 70), xlabel="step: easy until 2500, hard until 6000, easy", ylabel="nodes")
+    plt.show()
+
+
+drawing = ipywidgets.interactive(sketch, easy=(1, 64), hard=(1, 64), again=(1, 64))
+drawing
+
+# %% [markdown]
+# The same from code, so that the notebook runs without a browser.
+
+# %%
+guess_size = None
+# guess_size = drawing.kwargs                             # what you drew
+# guess_size = {"easy": 10, "hard": 30, "again": 10}      # the same, written
+course.predict("06.A", guess_size)
+
+# %% [markdown]
+# ## The floor
+#
+# **E1.** Before we ask how well a network does, we ask how well anybody could. In the easy text,
+# strings such as `(ab)` and `(ababab)` follow each other. After each `ab` another one follows with
+# probability p = 0.6. Everything else is certain.
+
+# %%
+text = "".join("()ab"[k] for k in sk.tasks.sequence_text(0, 100_000)[0])
+after = pd.Series([b for a, b in pairwise(text) if a == "b"])
+print(text[:70])
+print(after.value_counts(normalize=True).round(3).to_dict(), "after a b")
+print(f"{len(after) / len(text):.3f} of all letters are a b; all others say what comes next")
+
+# %% [markdown]
+# In the hard text each group is the last one backwards with one letter turned, `a` to `b` or `b` to
+# `a`. Whoever knows that has to guess one thing in a group of n letters: which one was turned. That
+# is ln n nats in n + 2 characters.
+
+# %%
+levels = {"easy": 0} | {f"groups of {n}": n for n in (3, 4, 5, 6)}
+floors = {name: sk.tasks.sequence_floor(level) for name, level in levels.items()}
+pd.Series(floors, name="floor, nats per character").round(4).to_frame().T
+
+# %% [markdown]
+# ### Exercise 06.1 · Floor
+#
+# Derive the floor of the easy text, in nats per character, for any p.
+
+
+# %%
+def floor(p):
+    ### BEGIN SOLUTION
+    decision = -p * log(p) - (1 - p) * log(1 - p)
+    decisions = 1 / (1 - p)  # of a string
+    return decision * decisions / (2 + 2 * decisions)
+    ### END SOLUTION
+
+
+course.check("06.1", floor)
+
+# %% [markdown] tags=["hint"]
+# Where is the reader surprised?
+#
+# A string has 1/(1 − p) decisions on average, one after each `ab`; the surprise of one is
+# −p ln p − (1 − p) ln(1 − p).
+#
+# Divide by the length of a string, brackets included.
+
+# %% [markdown]
+# ## An easy text, and a harder one
+#
+# **E2, E3.** The same, each text by itself, trained longer and with more seeds, from the stored
+# table; "groups of 4" is the hard text.
+
+# %%
+stored = course.stored_runs("levels")
+print(stored.attrs["made"], "|", stored.attrs["command"])
+two = {name: stored[stored["row"] == name] for name in ("easy", "groups of 4")}
+
+# %%
+_, (left, right) = plt.subplots(1, 2, figsize=(13, 4.2), layout="constrained")
+_ = plots.growth(two, ax=left)
+_ = plots.growth(two, "metric", right, floor={name: floors[name] for name in two})
+
+# %% [markdown]
+# *Left: look at where each curve bends, and compare the widths of the bands with the distance of
+# the lines. Right: the dotted lines are the floors, nobody can be below. Which of the two texts is
+# learned at once, and which only after a long time of learning nearly nothing?*
+#
+# A harder text gets more nodes. Does it go on like that, the harder, the more? The longer a group,
+# the more has to be remembered:
+
+# %%
+columns = {"nodes": "nodes", "metric": "nats per character", "births": "births"}
+told = course.told_quartiles(stored[stored["row"].isin(levels)], columns | {"deaths": "deaths"})
+told.insert(2, "floor", pd.Series(floors).round(4))
+told
+
+# %% [markdown]
+# *Median and quartiles at the end.* Compare the step from "easy" to any group with the steps among
+# the groups. Where quartiles overlap as much as they do there, we cannot tell.
+
+# %% [markdown]
+# ## Easy, hard, easy
+#
+# **E4.** Now the experiment you drew.
+
+# %%
+switch = course.stored_runs("switch")
+ax = plots.growth(switch, tasks=["easy", "hard", "easy again"])
+ends = switch.groupby(["turn", "seed"])["nodes"].last()
+at = switch.groupby("turn")["step"].max()
+if guess_size:
+    ax.plot(at, [*guess_size.values()], "D", ms=11, mfc="none", mec="gray", zorder=7, clip_on=False)
+course.reveal("06.A", {name: ends[k] for k, name in enumerate(("easy", "hard", "again"))})
+
+# %% [markdown]
+# *Diamonds are your guess. Look at the third part: the text is easy again.*
+
+# %%
+useful = switch.groupby(["turn", "seed"])[["nodes", "useful"]].last()
+back = (useful.loc[1] - useful.loc[2]).median()
+print(f"shed in {at[2] - at[1]} easy steps, median of {len(ends[2])} seeds:")
+print(f"{back['nodes']:.0f} nodes of {ends[1].median():.0f}, {back['useful']:.0f} useful ones")
+
+# %% [markdown]
+# Growing up is quick, since a missing node hurts. Shrinking has to wait for the tax: a weight of
+# 0.5 that nobody needs takes 5000 steps of 1e-4 to fade, if no error holds it up. And once the easy
+# text is spread over many nodes, each of them is of some use.
+#
+# ### Exercise 06.3 · Decouple
+#
+# Where does the tax go? Write what happens to weights `w` after each step of the optimizer, for a
+# tax `A`. A weight for which no error speaks has to arrive at 0 in ⌈|w|/A⌉ steps; none may change
+# its sign.
+
+# %%
+w, A = course.example("06.3")
+print(w, A, sep="\n")
+
+
+# %%
+def after_step(w, A):
+    return w.sign() * (w.abs() - A).clamp(min=0)  # SOLUTION
+
+
+course.check("06.3", after_step)
+
+# %% [markdown] tags=["hint"]
+# Not in the loss.
+#
+# Shrink the size, keep the sign.
+#
+# Never past zero: `clamp(min=0)`.
+
+# %% [markdown]
+# ## Turn one knob at a time
+#
+# **E5.** Is the number of nodes a property of the text? We leave the hard text as it is, and change
+# the rule: no tax, three times the tax, or three spares and births four times as likely.
+#
+# **Predict** how many nodes each ends with.
+
+# %%
+guess_knobs = None
+# guess_knobs = {"no tax": 40, "tax × 3": 40, "3 spares, births .2": 40}
+course.predict("06.B", guess_knobs)
+
+# %%
+turned = pd.concat(
+    [two["groups of 4"].replace("groups of 4", "as before"), course.stored_runs("knobs")]
+)
+last = turned.groupby(["row", "seed"], sort=False)[["nodes", "metric"]].last()
+dots = {name: last.loc[name] for name in last.index.unique("row")}
+ax = plots.scatter(dots, x="nodes at the end", y="nats per character")
+_ = ax.axhline(floors["groups of 4"], ls=":", color="gray")
+course.reveal("06.B", {name: each["nodes"] for name, each in dots.items() if name != "as before"})
+
+# %% [markdown]
+# *Small dots are seeds; dotted, the floor; low is good. Compare how far the marks are apart from
+# left to right with how far they are from top to bottom.*
+#
+# **The number of nodes is not learned, it is balanced: births against a tax.** Change the tax, and
+# the "right" size changes. Try one of your own, on the easy text:
+
+# %%
+yours = GrowthRule(add=0.05, penalty=1e-3)
+mine = grow(sk.tasks.sequences(0, units=32), yours, seeds=budget.seeds, steps=budget.steps(800))
+first = two["easy"].query("step <= 800")
+ax = plots.growth({"tax 1e-4, stored": first, f"tax {yours.penalty:g}": mine.frame})
+
+# %% [markdown]
+# *The upper line is the stored one as far as step 800. Both have learned the text by then? Look:*
+
+# %%
+floor_of_easy = {
+    "floor": floors["easy"],
+    "tax 1e-4": first.groupby("seed")["metric"].last().median(),
+}
+floor_of_easy[f"tax {yours.penalty:g}"] = mine.frame.groupby("seed")["metric"].last().median()
+pd.Series(floor_of_easy, name="nats per character").round(4).to_frame().T
+
+# %% [markdown]
+# ## Is it better?
+#
+# **E3, once more.** A network that finds its own size should be compared with networks that were
+# given one: smaller, larger, under the same tax. All of them see the hard text for 4500 steps.
+#
+# **Predict** an order, the best guesser first.
+
+# %%
+guess_best = None
+# guess_best = ["grown", "fixed 60", "fixed 24", "fixed 8"]
+course.predict("06.C", guess_best)
+
+# %%
+sizes = pd.concat([two["groups of 4"].replace("groups of 4", "grown"), course.stored_runs("sizes")])
+last = sizes.groupby(["row", "seed"], sort=False)[["node_steps", "metric"]].last()
+last["node_steps"] /= 1000
+dots = {name: last.loc[name] for name in last.index.unique("row")}
+ax = plots.scatter(dots, x="node-steps, thousands", y="nats per character")
+_ = ax.axhline(floors["groups of 4"], ls=":", color="gray")
+order = last["metric"].groupby("row").median().sort_values().index
+course.reveal("06.C", [name for name in order if name in (guess_best or order)])
+
+# %% [markdown]
+# *To the right is what it cost: nodes, summed over the steps. Low is good. Is there a mark below
+# and to the left of "grown"?*
+
+# %%
+columns = {"nodes": "nodes", "metric": "nats per character", "node_steps": "node-steps"}
+course.told_quartiles(sizes, columns)
+
+# %% [markdown]
+# This is the result against our interest. A fixed network of fewer nodes does as well for as many
+# node-steps, and the large one is better; without the tax nothing is lost either. The claim that
+# growing beats all fixed sizes, made elsewhere for other settings, did not come out here. What
+# growing buys is **not having to know the size beforehand**: compare with what it costs to have
+# chosen 8 or 16.
+#
+# ### Exercise 06.4 · Fair rival
+#
+# Somebody's network grew to 40 nodes, under a tax of 1e-4, in 4500 gradient evaluations, five
+# seeds. "Growing helps", they say. Choose the rivals that could prove them wrong.
+
+# %%
+course.example("06.4")
+
+# %%
+rivals = ["C", "F"]  # SOLUTION
+course.check("06.4", rivals)
+
+# %% [markdown] tags=["hint"]
+# What else differs besides growing?
+#
+# A rival must be able to win.
+#
+# Sizes on both sides: the one that was found, and a larger one. All else the same.
+
+# %% [markdown]
+# ## What is a node worth?
+#
+# **E6.** The rule deletes what is worth little. That is safe only if "worth little" means "not
+# missed". We take the networks of the hook and try two meanings. "All that goes out" counts the
+# weights of a node to the readout and to the other nodes. "To the readout" counts those to the
+# readout alone.
+#
+# **Predict**: of all nodes we delete the third that is worth least. How much more does a letter
+# cost after that, by each of the two?
+
+# %%
+guess_jump = None
+# guess_jump = {"all that goes out": 0.5, "to the readout": 0.5}
+course.predict("06.D", guess_jump)
+
+# %%
+text = sk.tasks.sequence_text(4, 1000, streams=8, seed=1)
+x, y = one_hot(text, 4).float()[:, :-1], text[:, 1:]
+
+
+@torch.no_grad()
+def cost(net, gone=()):
+    net = deepcopy(net)
+    net.weight[:, gone] = net.output_weight[:, gone] = 0
+    return hard.loss(net(x), y).item()
+
+
+# %%
+def worths(net):
+    inside, out = net.weight.detach().abs(), net.output_weight.detach().abs()
+    return {"all that goes out": out.sum(0) + 4 * inside.mean(0), "to the readout": out.sum(0)}
+
+
+# %%
+arrows, jumps = [], {"all that goes out": [], "to the readout": []}
+for net in grown.models():
+    size = worths(net)["all that goes out"]
+    for name, worth in worths(net).items():
+        gone = worth.argsort()[: len(worth) // 3]
+        arrows.append((name, (size[gone].sum() / size.sum(), cost(net)), (0, cost(net, gone))))
+        jumps[name].append(arrows[-1][2][1] - arrows[-1][1][1])
+
+# %%
+_, ax = plt.subplots(figsize=(7.4, 4.2), layout="constrained")
+for name, start, end in arrows:
+    color = "tab:blue" if name == "all that goes out" else "tab:orange"
+    ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": color})
+    ax.plot(*start, "o", color=color, label=name)
+ax.set(
+    xlabel="share of all that goes out, in the nodes that are deleted", ylabel="nats per character"
+)
+ax.set(xlim=(-0.01, None), ylim=(*ax.get_ylim()[::-1],))
+course.reveal("06.D", jumps)
+
+# %% [markdown]
+# > **Right is freedom. Left is obedience. The arrow is the bill.**
+#
+# Cut, not retrained: each arrow starts at a network and ends where a third of its nodes is deleted.
+# Up is better. *The same five networks twice. Flat arrows: nobody misses these nodes. Which color
+# falls?* A node may say nothing to the readout, and be the memory of all others.
+#
+# And as a rule to grow by? The text on arXiv gives each node a **multiplier** on its way to the
+# readout, and taxes that; its later program, which we use, counts all that goes out. From the
+# stored table, on the hard text, with a third one, multipliers on all ways out:
+
+# %%
+other = course.stored_runs("worths")
+ways = pd.concat([two["groups of 4"].replace("groups of 4", "all that goes out"), other])
+columns = {"nodes": "nodes", "metric": "nats per character", "deaths": "deaths"}
+columns |= {"mean_death": "mean jump of a death", "largest_death": "largest"}
+course.told_quartiles(ways, columns)
+
+# %% [markdown]
+# *A jump is how much the loss of the running batch changes in the moment of a death.* Compare the
+# last two columns, and then what the networks can do at the end. The first row never let a jump
+# above 1e-3 through, but it did not have to: so often it had to wait.
+
+# %%
+waited = two["groups of 4"].groupby("seed")["waited"].last()
+print(f"births and deaths that had to wait: {waited.sum():.0f} in {len(waited)} runs")
+
+# %% [markdown]
+# ### Exercise 06.2 · Surgery
+#
+# To delete a node is surgery on many tensors. `net` has `Wxh` (nodes, inputs), `Whh` (nodes,
+# nodes), `bh` (nodes,), `Why` (outputs, nodes), `by` (outputs,) and the running activities `h`
+# (nodes, streams). `opt` is what the optimizer remembers: for each of them but `h`, a dict with its
+# `mean` and `square`, of the same shape. Return both, without node `i`. It is one that says nothing
+# to anybody, so nothing else may change: neither what the network says, nor how it learns on.
+
+# %%
+i, net, opt = course.example("06.2")
+print(i, {name: tuple(tensor.shape) for name, tensor in net.items()})
+print({name: list(kept) for name, kept in opt.items()})
+
+
+# %%
+def without(i, net, opt):
+    ### BEGIN SOLUTION
+    axes = {"Wxh": [0], "Whh": [0, 1], "bh": [0], "Why": [1], "by": [], "h": [0]}
+    keep = torch.tensor([k for k in range(len(net["bh"])) if k != i])
+
+    def cut(name, tensor):
+        for axis in axes[name]:
+            tensor = tensor.index_select(axis, keep)
+        return tensor
+
+    small = {name: cut(name, tensor) for name, tensor in net.items()}
+    return small, {n: {k: cut(n, t) for k, t in kept.items()} for n, kept in opt.items()}
+    ### END SOLUTION
+
+
+course.check("06.2", without)
+
+# %% [markdown] tags=["hint"]
+# Which axes of which tensors count nodes?
+#
+# One index of those that stay, the same everywhere: `tensor.index_select(axis, keep)`.
+#
+# And the same axes once more for what the optimizer remembers.
+
+# %% [markdown]
+# ## Areas
+#
+# **E7.** A node is a small thing. Can an **area** find its size, too, or turn out not to be needed?
+# Two areas read a text each, "left" an easy one and "right" a hard one. A third one, "spare", reads
+# nothing, and may help both. Each area follows the rule by itself; for the spare one the tax can be
+# dearer. What you draw are rooms: how large an area may become.
+
+# %%
+rooms = [sk.Region("left", 40, input=4, output=True), sk.Region("right", 56, input=4, output=True)]
+ways = [("left", "spare"), ("right", "spare"), ("spare", "left"), ("spare", "right")]
+graph = sk.RegionGraph([*rooms, sk.Region("spare", 24)], [sk.Pathway(*way) for way in ways])
+editor = widgets.RegionGraphEditor(graph)
+editor
+
+# %% [markdown]
+# To go on with your own drawing, put `graph = editor.value` here; two areas have to read and write.
+#
+# **Predict** the sizes at the end, if the tax on the spare area is ten times as high.
+
+# %%
+guess_areas = None
+# guess_areas = {"left": 15, "right": 30, "spare": 0}
+course.predict("06.E", guess_areas)
+
+# %%
+dear = replace(rule, penalty=3e-4)
+task = sk.tasks.two_texts(0, 4, graph=graph)
+apiece = {"seeds": 1, "steps": budget.steps(1000), "prices": {"spare": 10.0}}
+found = grow(task, dear, **apiece)
+
+# %%
+_, (left, right) = plt.subplots(1, 2, figsize=(13, 4.2), layout="constrained")
+_ = plots.wiring(graph, ax=left).set_title("rooms")
+_ = plots.wiring(found.graphs()[0], ax=right).set_title("found, one seed")
+
+# %% [markdown]
+# *The number in a circle is its size.* One seed, and not trained to the end. The stored table:
+
+# %%
+areas = course.stored_runs("areas")
+columns = {f"nodes {name}": name for name in graph.names}
+columns |= {"nodes": "together", "metric": "nats, both texts"}
+course.told_quartiles(areas, columns)
+
+# %%
+dearest = areas[areas["row"] == "spare area, price 10"].groupby("seed").last()
+course.reveal("06.E", {name: dearest[f"nodes {name}"] for name in graph.names})
+
+# %% [markdown]
+# Read two things. Does the area with the harder text become the larger one? And what does the spare
+# area do as it becomes dear, and what does that cost? Where it stays, it is not because it is
+# needed: compare the loss with that of "two areas".
+
+# %% [markdown]
+# ## The mathematics
+#
+# With N nodes and 4 outputs, the worth of node i is
+#
+# $$n_i = \tfrac12\Big(\sum_o |W^{out}_{oi}| + \tfrac4N \sum_j |W_{ji}|\Big)$$
+#
+# all that goes out of it, to the readout and, as a mean, to the others. After each step of the
+# optimizer every outgoing weight becomes $\mathrm{sign}(w)\max(|w| - A, 0)$: nearer to zero by A,
+# and never past it. Inside of RMSProp or Adam the A would cancel, since they divide by the size of
+# what comes. The floor is choices per string, times the entropy of one, per letter.
+
+# %% [markdown]
+# ## The answer
+#
+# **Can gradient descent choose how many nodes there are?** Together with a tax and births, yes: a
+# harder text gets a larger network, and nobody has to know the size beforehand. But the number is a
+# balance between the two, not a property of the text.
+
+# %% [markdown]
+# ### What it costs
+#
+# Growing has settings: a threshold, spares, two probabilities, a tax. And on a machine that
+# computes with whole tensors, a node that does not live yet costs as much as one that does: the
+# networks have room for all from the start. One node alive, in rooms of three sizes:
+
+# %%
+cheap = {"seeds": 1, "steps": budget.steps(40)}
+paid = {n: grow(sk.tasks.sequences(0, units=n), rule.fixed(), **cheap).frame for n in (16, 64, 200)}
+ms = {n: 1000 * frame["seconds"].iloc[-1] / frame["step"].iloc[-1] for n, frame in paid.items()}
+pd.Series(ms, name="ms a step").round(1).to_frame().T
+
+# %% [markdown]
+# *Columns: room for so many nodes. One seed, on this machine.* In node-steps a network
+# that grows is cheap early on; you saw them in "Is it better?".
+#
+# One more setting hides in the loss. Here it is the mean over the letters of a batch, and what the
+# optimizer remembers of a newcomer's gradients begins as small as the smallest of the others. Where
+# it begins at a fixed number, a loss on another scale can keep newcomers from ever learning.
+#
+# ### What this does not show
+#
+# - That a grown network is better than any of fixed size. Others claimed it, for other settings.
+# - That the size found is the right one, or the least: look at "Turn one knob at a time".
+# - That networks shrink again. They may, after longer, or under other taxes.
+# - Other tasks than two texts of four letters, and networks of more than a hundred nodes.
+#
+# ### Further reading
+#
+# - T. Miconi (2016), [Neural networks with differentiable
+#   structure](https://arxiv.org/abs/1606.06216). There are two methods under this title: the text
+#   has multipliers on the readout; the last state of [its program](https://github.com/ThomasMiconi/DiffRNN)
+#   has the worth by outgoing weights, which is used here.
+# - S. E. Fahlman and C. Lebiere (1990), The cascade-correlation learning architecture. Nodes that
+#   are added one by one, and then frozen.
+# - U. Evci et al. (2022), [GradMax: Growing Neural Networks using Gradient
+#   Information](https://arxiv.org/abs/2201.05125). Newcomers that get the largest gradients.
+# - Lillo and Cheney (2026), [arXiv 2605.15435](https://arxiv.org/abs/2605.15435). Why newborn units
+#   learn slowly beside those that were there.
+#
+# Next: [07 · Interlingua](07_interlingua.ipynb), where a layer may say only what a grammar allows.
