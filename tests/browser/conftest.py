@@ -1,6 +1,11 @@
-"""One JupyterLab, one browser and one kernel for the whole run; a new page for each test."""
+"""One JupyterLab, one browser and one kernel for the whole run; a notebook for each test.
+
+A page with JupyterLab in it takes one notebook after the other: booting Lab takes far more than
+opening a notebook. It takes no more after a failure, or if anything is left in it.
+"""
 
 import os
+from itertools import count
 from pathlib import Path
 
 import lab
@@ -42,34 +47,51 @@ def kernel(server):
     return server.start_kernel()
 
 
+@pytest.fixture(scope="session")
+def idle():
+    """Pages with JupyterLab in them and no notebook."""
+    return []
+
+
+NUMBERS = count()  # a path that was open before would bring its kernel along
+
+
 @pytest.fixture
-def open_notebook(server, browser, kernel, request):
+def open_notebook(server, browser, kernel, idle, request):
     """A function from a list of cells, or from the path of a notebook, to an open notebook."""
     opened = request.node.opened = []
 
     def open_one(cells, own_kernel=False, width=1280, height=1000, scale=1):
-        name = f"{request.node.originalname}-{len(opened)}.ipynb"
+        name = f"{request.node.originalname}-{next(NUMBERS)}.ipynb"
         if isinstance(cells, Path):
             (server.notebooks / name).write_bytes(cells.read_bytes())
         else:
             lab.write_notebook(server.notebooks / name, cells)
-        page = browser.new_page(
-            viewport={"width": width, "height": height}, device_scale_factor=scale
-        )
+        page = idle.pop() if idle and scale == 1 else lab.boot(browser, server, scale)
+        page.set_viewport_size({"width": width, "height": height})
         notebook = lab.Notebook(page, server, None if own_kernel else kernel)
-        opened.append(notebook)
+        opened.append((notebook, scale))
         return notebook.open(name)
 
     yield open_one
-    for notebook in opened:
-        notebook.close()
+    for notebook, scale in opened:
+        clean, page = notebook.close(), notebook.page
+        if clean and scale == 1 and not request.node.failed and not idle:
+            page.emulate_media(reduced_motion="null")
+            page.context.clear_permissions()
+            page.mouse.move(0, 0)
+            idle.append(page)
+        else:
+            page.close()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
+    if report.when == "call":
+        item.failed = report.failed
     if report.when == "call" and report.failed:
-        for i, notebook in enumerate(getattr(item, "opened", [])):
+        for i, (notebook, _) in enumerate(getattr(item, "opened", [])):
             report.sections.append((f"browser page {i}", _evidence(item, i, notebook)))
     return report
 

@@ -260,28 +260,48 @@ import ipywidgets
 ipywidgets.Widget.close_all()
 get_ipython().reset()
 """
+CLOSE = f"""async () => {{
+  {PANEL}
+  panel.dispose();
+  if (document.body.dataset.jpThemeName !== 'JupyterLab Light')
+    await window.jupyterapp.commands.execute('apputils:change-theme',
+      {{theme: 'JupyterLab Light'}});
+  return document.querySelectorAll('.jp-NotebookPanel, .jp-Dialog, .sk-editor').length;
+}}"""
 THEME = """async theme => {
   await window.jupyterapp.commands.execute('apputils:change-theme', {theme});
 }"""
 
 
+def boot(browser, server: Server, scale: float = 1):
+    """A page of its own with JupyterLab in it, and no notebook yet."""
+    page = browser.new_page(device_scale_factor=scale)
+    page.set_default_timeout(15_000)
+    page.goto(server.url)
+    page.wait_for_function("() => typeof window.jupyterapp === 'object'", timeout=60_000)
+    return page
+
+
 class Notebook:
-    """One notebook in a page of its own, with a kernel of its own or a shared one."""
+    """One notebook in a page with JupyterLab, with a kernel of its own or a shared one."""
 
     def __init__(self, page, server: Server, kernel: str | None = None) -> None:
         self.page, self.server, self.kernel = page, server, kernel
         self.console: list[str] = []
         self.sent: list[bytes] = []  # messages of widgets to the kernel
-        page.on("console", self._keep)
-        page.on("pageerror", lambda e: self.console.append(f"uncaught: {e}"))
-        page.on("websocket", lambda socket: socket.on("framesent", self._count))
-        page.set_default_timeout(15_000)
-        page.goto(server.url)
-        page.wait_for_function("() => typeof window.jupyterapp === 'object'", timeout=60_000)
+        self._heard = {"console": self._keep, "pageerror": self._throw, "websocket": self._listen}
+        for event, heard in self._heard.items():
+            page.on(event, heard)
 
     def _keep(self, message) -> None:
         if message.type != "debug":
             self.console.append(f"{message.type}: {message.text}")
+
+    def _throw(self, error) -> None:
+        self.console.append(f"uncaught: {error}")
+
+    def _listen(self, socket) -> None:
+        socket.on("framesent", self._count)
 
     def _count(self, frame) -> None:
         frame = frame.encode() if isinstance(frame, str) else frame
@@ -327,19 +347,6 @@ class Notebook:
             "name => document.body.dataset.jpThemeName === name", arg=f"JupyterLab {name}"
         )
 
-    def outer_listeners(self) -> dict[str, int]:
-        """How many listeners of each event hang on the window, the document and its body."""
-        session = self.page.context.new_cdp_session(self.page)
-        counts: dict[str, int] = {}
-        for name in ("window", "document", "document.body"):
-            thing = session.send("Runtime.evaluate", {"expression": name})["result"]
-            hung = session.send("DOMDebugger.getEventListeners", {"objectId": thing["objectId"]})
-            for listener in hung["listeners"]:
-                key = f"{name} {listener['type']}"
-                counts[key] = counts.get(key, 0) + 1
-        session.detach()
-        return counts
-
     def collect_garbage(self) -> None:
         session = self.page.context.new_cdp_session(self.page)
         session.send("HeapProfiler.collectGarbage")
@@ -365,14 +372,23 @@ class Notebook:
         mouse.move(*end, steps=steps)
         mouse.up()
 
-    def close(self) -> None:
-        """Ends the page and its kernel; a shared kernel is left as if new."""
-        with contextlib.suppress(Exception):
+    def close(self) -> bool:
+        """Ends the notebook and its kernel; a shared kernel is left as if new, and so is the page.
+
+        Returns:
+            Whether nothing of the notebook is left in the page, so that it can take another one.
+        """
+        try:
             if self.kernel:
                 self.execute(AS_NEW)
             else:
                 self.call(SHUTDOWN, seconds=10)
-        self.page.close()
+            left = self.call(CLOSE, seconds=10)
+        except Exception:
+            return False
+        for event, heard in self._heard.items():
+            self.page.remove_listener(event, heard)
+        return left == 0
 
 
 def errors(outputs: list[dict]) -> list[str]:
