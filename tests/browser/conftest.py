@@ -11,12 +11,17 @@ from pathlib import Path
 import lab
 import pytest
 
+# The files that take longest, first: at the end, no process waits long for the other's last file.
+LONG = ("comparison_view", "notebooks", "grammar_editor", "filter_editor", "looks")
+
 
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
+    rank = {f"test_browser_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(scope="session")
