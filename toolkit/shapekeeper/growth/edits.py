@@ -152,7 +152,7 @@ def _bear(growing: Growing, born: Tensor, rows: Tensor, batch: Any) -> None:
     born = born & torch.zeros_like(born).index_fill_(0, rows[allowed], True)
     if not bool(born.any()):
         return
-    old = {name: growing.lives(name).expand_as(leaf) for name, leaf in growing.leaves.items()}
+    old = {k: growing.lives(k).expand_as(leaf).clone() for k, leaf in growing.leaves.items()}
     growing.alive |= born
     growing.born[born] = growing.step
     for row, node in born.nonzero().tolist():
@@ -190,11 +190,20 @@ def _newborn(growing: Growing, born: Tensor, alive: Tensor, seen: Named) -> Name
             else:
                 drawn = drawn * rule.spread
             value[row] = torch.where(new, drawn, value[row])
+    # Before scaling, so that what is closed is not counted; after it, since not all sets are cones.
+    fresh = _allowed(growing, fresh, alive)
     _scale_newborn(growing, fresh, born, alive)
-    if growing.hooks.guarantee == "structural":
-        for name, c in growing.constraints.items():
-            fresh[name] = c.project(fresh[name]) * anatomy.entries(name, alive, fresh[name].ndim)
-    return fresh
+    return _allowed(growing, fresh, alive)
+
+
+def _allowed(growing: Growing, fresh: Named, alive: Tensor) -> Named:
+    if growing.hooks.guarantee != "structural":
+        return fresh
+    nearest = {
+        name: c.project(fresh[name]) * growing.anatomy.entries(name, alive, fresh[name].ndim)
+        for name, c in growing.constraints.items()
+    }
+    return fresh | nearest
 
 
 def _write_mixed(growing: Growing, tensors: Named, edited: Tensor) -> None:

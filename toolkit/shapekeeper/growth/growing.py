@@ -266,7 +266,8 @@ class Growing:
             return
         seen = self.seen()
         # Off the worth, whatever share of it is the size of the activity.
-        tax = tax / self._scale(seen)
+        scale = self._scale(seen)
+        tax = torch.where(scale > 0, tax / scale, 0)
         for name in self.anatomy.readers:
             w = seen[name]
             less = w.sign() * (w.abs() - self._along(name, 1, tax.to(w), w)).clamp_min(0)

@@ -192,8 +192,7 @@ def two_texts(
         >>> two_texts().constraints
         {'output_weight': Connections(‹8×128, 50 % open, e87c…›)}
     """
-    _refuse(level=easy, streams=streams, window=window, windows=windows)
-    _refuse(level=hard)
+    _refuse(easy=easy, hard=hard, streams=streams, window=window, windows=windows)
     drawn = graph or RegionGraph(
         [Region(name, 64, input=len(LETTERS), output=True) for name in ("left", "right")]
     )
@@ -279,7 +278,7 @@ def _refuse(**numbers: int) -> None:
     wrong = [
         f"Wanted {name} as a whole number from {least} up, got {value!r}."
         for name, value in numbers.items()
-        for least in [0 if name == "level" else 1]
+        for least in [0 if name in ("level", "easy", "hard") else 1]
         if not isinstance(value, int) or isinstance(value, bool) or value < least
     ]
     if wrong:
