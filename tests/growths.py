@@ -37,15 +37,23 @@ def brisk(**changes) -> GrowthRule:
     return GrowthRule(**{**settings, **changes})
 
 
-def doubled(task: sk.Task, **changes) -> sk.Task:
-    """In double precision."""
-    return replace(task, model=lambda seed: task.model(seed).double(), **changes)
+def text_of(task: sk.Task, **changes) -> sk.Task:
+    """In double precision, and judged by two windows alone."""
+
+    def data(seed: int) -> sk.Data:
+        whole = task.data_for(seed)
+        return sk.Data(whole.train, [part[: 2 * task.batch_size] for part in whole.test])
+
+    def model(seed: int) -> nn.Module:
+        return task.model(seed).double()
+
+    return replace(task, **{"model": model, "data": data, **changes})
 
 
 def memory(level: int = 2, units: int = 10, **changes) -> sk.Task:
     """One recurrent area that reads a text."""
     made = sequences(level, units=units, streams=4, window=8, windows=15, optimizer=RMSPROP)
-    return doubled(made, **changes)
+    return text_of(made, **changes)
 
 
 def layers(*between: nn.Module, width: int = 8, **changes) -> sk.Task:
@@ -74,7 +82,7 @@ def two_areas(**changes) -> sk.Task:
     regions = [sk.Region(name, 8, input=4, output=True) for name in ("left", "right")]
     graph = sk.RegionGraph(regions, [sk.Pathway("left", "right", density=0.6)])
     made = two_texts(0, 2, graph=graph, streams=4, window=8, windows=15, optimizer=RMSPROP)
-    return doubled(made, **changes)
+    return text_of(made, **changes)
 
 
 def begun(
