@@ -72,7 +72,7 @@ def test_by_mouse_five_strategies_stopped_resumed_read_and_copied(open_notebook)
     view.tick("augmented-lagrangian")
     view.tick("reparametrization")
     view.says("5 runs of 5 seeds")
-    view.write("steps", "150")
+    view.write("steps", "75")
 
     place = view.main.bounding_box()["x"]
     view.click(view.main)
@@ -91,12 +91,12 @@ def test_by_mouse_five_strategies_stopped_resumed_read_and_copied(open_notebook)
     view.says("Stopped at step")
     view.offers("Resume")
     step = notebook.ask(STEP)
-    assert 12 <= step < 150
+    assert 12 <= step < 75
     expect(view.table.locator("caption")).to_have_text(f"At step {step}.")
     assert len(view.rows()) == 5
     view.click(view.main)
     view.offers("Run again", 120)
-    view.says("5 runs, 5 seeds each, 150 steps, the same start and the same batches.")
+    view.says("5 runs, 5 seeds each, 75 steps, the same start and the same batches.")
     assert len(view.rows()) == 5
     notebook.execute("comparison = view.comparison")
     table = numbers(view)
@@ -110,7 +110,7 @@ def test_by_mouse_five_strategies_stopped_resumed_read_and_copied(open_notebook)
 
 
 def test_by_keyboard_alone(open_notebook):
-    view = opened(open_notebook, "sk.tasks.digits(), seeds=5, steps=150", more=[""])
+    view = opened(open_notebook, "sk.tasks.digits(), seeds=5, steps=75", more=[""])
     notebook, press = view.notebook, view.notebook.press
     polite = view.root.get_by_test_id("polite")
     notebook.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -149,7 +149,7 @@ def test_by_keyboard_alone(open_notebook):
     press("r")
     view.offers("Stop")
     expect(view.main).to_be_focused()
-    view.trains(24)
+    view.trains(12)
     press("s")
     view.offers("Resume")
     expect(view.main).to_be_focused()
@@ -158,10 +158,10 @@ def test_by_keyboard_alone(open_notebook):
     plot = view.root.get_by_test_id("plot-metric")
     expect(plot).to_be_focused()
     press("Home", "ArrowRight")
-    expect(polite).to_contain_text("step 6, ")
+    expect(polite).to_contain_text("step 3, ")
     expect(polite).to_contain_text(", accuracy 0.")
     press("ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp", "ArrowRight")
-    expect(polite).to_contain_text("step 12, ")
+    expect(polite).to_contain_text("step 6, ")
     highest = polite.inner_text()
     press("ArrowDown")
     expect(polite).not_to_have_text(highest)
@@ -313,7 +313,7 @@ import shapekeeper as sk, torch
 from shapekeeper.widgets import ComparisonView
 task = replace(sk.tasks.pencil(), optimizer=partial(torch.optim.SGD, lr=0.1))
 strategies = [sk.Penalty([1.0, 1e38]), sk.Projection()]
-view = ComparisonView(task, strategies, seeds=2, steps=100_000)
+view = ComparisonView(task, strategies, seeds=2, steps=10_000)
 view
 """
 
@@ -348,7 +348,7 @@ pencil = sk.tasks.pencil()
 task = sk.Task("pencil that breaks", model=pencil.model, data=pencil.data, loss=loss,
     metric=pencil.metric, constraints=pencil.constraints, batch_size=2, better="lower",
     metric_name="loss")
-view = ComparisonView(task, [sk.Unconstrained(), sk.Projection()], seeds=2, steps=100_000)
+view = ComparisonView(task, [sk.Unconstrained(), sk.Projection()], seeds=2, steps=10_000)
 view
 """
 
@@ -358,7 +358,7 @@ def test_an_error_of_the_training_is_shown_and_what_was_found_is_kept(open_noteb
     notebook.run(0)
     view = View(notebook, 0)
     view.click(view.main)
-    view.trains(5000)
+    view.trains(500)  # measured at 0 and 400
     notebook.execute("broken = True")
     view.says("RuntimeError: the sensor came off")
     view.offers("Run")
@@ -380,7 +380,8 @@ def test_an_error_of_the_training_is_shown_and_what_was_found_is_kept(open_noteb
 
 
 def test_two_views_agree_and_a_late_one_gets_all_curves(open_notebook):
-    notebook = open_notebook([START.format(arguments=LONG), "view", "view"], height=3000)
+    cell = START.format(arguments=f"{THREE} seeds=3, steps=10_000")
+    notebook = open_notebook([cell, "view", "view"], height=3000)
     notebook.run(0)
     notebook.run(1)
     one, other = View(notebook, 0), View(notebook, 1)
@@ -397,7 +398,7 @@ def test_two_views_agree_and_a_late_one_gets_all_curves(open_notebook):
     other.write("seeds", "2")
     agree(one, other)
     other.click(other.main)
-    one.trains(2000)
+    one.trains(500)  # measured at 0 and 400
     one.click(one.main)
     other.offers("Resume")
     agree(one, other)
