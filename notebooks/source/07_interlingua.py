@@ -31,7 +31,8 @@ torch.set_num_threads(1)  # all networks here are small: a second thread would o
 # %%
 task = sk.tasks.translation("medium")
 grammar = task.constraints["encoder"]
-amount = {"seeds": budget.pick(smoke=1, quick=1, full=5), "steps": budget.steps(650)}
+steps = budget.pick(smoke=3, quick=650, full=650)
+amount = {"seeds": budget.pick(smoke=1, quick=1, full=5), "steps": steps}
 ways = {"free": sk.Unconstrained(), "held": sk.Reparametrization()}
 found = sk.compare(task, ways, **amount)
 nets = {name: found.models(name)[0] for name in ways}
