@@ -881,4 +881,4 @@ pd.DataFrame({"ms a step": dear, "of SGD": of_sgd}).round(2)
 #   Learning in Deep Linear Neural Networks](https://arxiv.org/abs/1312.6120). Why orthogonal
 #   starts.
 #
-# Next: [07 · Interlingua](07_interlingua.ipynb), where a layer may say only what a grammar allows.
+# Next: [06 · Growth](06_growth.ipynb), where the number of nodes is no longer given.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,11 +13,12 @@ from matplotlib.figure import Figure
 __all__ = ["live"]
 
 
-def live(draw: Callable[[Any], Figure]) -> Callable[[Any], None]:
+def live(draw: Callable[[Any], Figure], every: int = 1) -> Callable[[Any], None]:
     """A callback that draws what it is given, each time in place of the picture before.
 
     Args:
         draw: What is known so far -> its figure.
+        every: Draw the first time, and then each so many times, since a figure takes a while.
 
     Returns:
         A function that shows the figure under the running cell of a notebook; in a script, where
@@ -26,11 +28,11 @@ def live(draw: Callable[[Any], Figure]) -> Callable[[Any], None]:
         >>> picture = live(lambda values: plt.figure())
         >>> picture([1, 2, 3])
     """
-    shown: list[Any] = []
+    times, shown = count(), []
 
     def show(known: Any) -> None:
         notebook = sys.modules.get("IPython")
-        if notebook is None or notebook.get_ipython() is None:
+        if next(times) % every or notebook is None or notebook.get_ipython() is None:
             return
         figure = draw(known)
         plt.close(figure)  # or it would be shown once more at the end of the cell

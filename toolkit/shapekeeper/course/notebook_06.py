@@ -387,7 +387,7 @@ def _why_not_taxed(function: Callable, w: Tensor, A: float, found: Tensor, right
         return _divided(w)
     if bool((found * w < 0).any()):
         return Wrong(f"It overshoots and jitters around 0 with ± {A:g}.", *told)
-    if bool(((w < 0) & (found == 0) & (right != 0)).any()):
+    if not bool(found[w < 0].any()):
         return Wrong("A negative weight is gone at once: shrink its size, and keep its sign.",
                      *told)  # fmt: skip
     if bool(((w < 0) & (found < w)).any()):

@@ -28,7 +28,7 @@ class File(NamedTuple):
 PLACE = Path(__file__).parent
 FILES = {
     "growth.csv": File(
-        ("levels", "sizes", "switch", "knobs", "worths", "areas"),
+        ("levels", "taxed levels", "sizes", "switch", "knobs", "worths", "areas"),
         "bench_growth.py",
         "about two hours",
     ),
@@ -42,8 +42,8 @@ def stored_runs(table: str, path: Path | None = None) -> pd.DataFrame:
     """Runs of notebooks 06 and 07 that were trained beforehand, and when and how.
 
     Args:
-        table: Of 06: "levels", "sizes", "switch", "knobs", "worths" or "areas". Of 07:
-            "translation", "few words" or "range".
+        table: Of 06: "levels", "taxed levels", "sizes", "switch", "knobs", "worths" or "areas".
+            Of 07: "translation", "few words" or "range".
         path: The file; by default the one that comes with the library.
 
     Returns:
@@ -59,8 +59,8 @@ def stored_runs(table: str, path: Path | None = None) -> pd.DataFrame:
         'free'
         >>> stored_runs("letters")
         Traceback (most recent call last):
-        ValueError: Wanted one of 'levels', 'sizes', 'switch', 'knobs', 'worths', 'areas', \
-'translation', 'few words', 'range', got 'letters'.
+        ValueError: Wanted one of 'levels', 'taxed levels', 'sizes', 'switch', 'knobs', 'worths', \
+'areas', 'translation', 'few words', 'range', got 'letters'.
     """
     of = {known: name for name, file in FILES.items() for known in file.tables}
     if table not in of:
@@ -139,7 +139,7 @@ def _plainly(value: float) -> str:
     """As many digits as one wants to read."""
     if value >= 1:
         return f"{value:,.0f}"
-    return f"{value:.4f}" if value >= 0.001 or value == 0 else f"{value:.0e}"
+    return f"{value:.4g}" if value >= 0.001 or value == 0 else f"{value:.1e}"
 
 
 def _mean_and_spread(values) -> str:
