@@ -40,7 +40,7 @@ rule = GrowthRule(add=0.05)
 def panels(frame):
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 3.6), layout="constrained")
     plots.growth(frame, ax=left)
-    plots.growth(frame, "metric", right)
+    plots.growth(frame, "metric", right).set_ylabel("nats per character")
     return figure
 
 
@@ -51,7 +51,7 @@ grown = grow([easy, hard], rule, seeds=budget.seeds, steps=lengths, callback=pic
 
 # %% [markdown]
 # *Left: nodes alive. Right: what a letter costs it, in nats, on a log axis; lower is better. At the
-# dotted line somebody makes the text harder: look at the right panel first, then at the left.*
+# thin line somebody makes the text harder: look at the right panel first, then at the left.*
 #
 # Now let it write. It guesses a letter, reads its own guess, and goes on:
 
@@ -66,6 +66,21 @@ print(f"{'a hard text':>21}  ", "".join("()ab"[k] for k in sk.tasks.sequence_tex
 # *From noise to strings such as `(abab)`. The last line but one is what it has made of the hard
 # text by then: groups of four letters, each the one before it backwards with one letter turned.
 # Does it get the brackets right? And the letters?*
+#
+# And here is what the network of the first seed looked like, early, before the text became harder,
+# and at the end:
+
+# %%
+some = [logged[i] for i in (3, len(logged) // 2, -1)]
+ids = [grown.ids(step)[0] for step in some]
+_, axes = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained")
+for step, names, ax in zip(some, ids, axes, strict=True):
+    net = grown.models(step)[0]
+    plots.nodes(net, ax, ids=names, stages=ids, limit=1.0).set_title(f"step {step}")
+
+# %% [markdown]
+# *A disc is a node; the more goes out of it, the larger. Each keeps its place and its number, in
+# the order of birth. Which nodes hardly say anything?*
 
 # %% [markdown]
 # ## The question
@@ -89,7 +104,13 @@ print(f"{'a hard text':>21}  ", "".join("()ab"[k] for k in sk.tasks.sequence_tex
 #   quartile to quartile.
 #
 # So the network always has about one node more than it uses. When it has found a use for that one,
-# the next is born.
+# the next is born. The lives of all nodes of the first seed:
+
+# %%
+ax = plots.lifetimes(grown)
+
+# %% [markdown]
+# *Each bar is a node, from its birth on; pale ones were deleted. Where is the staircase steep?*
 
 # %% [markdown]
 # ## Draw
@@ -438,6 +459,8 @@ for color, (way, each) in zip(("C0", "C1", "C7"), bill.groupby("way", sort=False
     ax.plot(across[0], each["before"], "o", color=color, label=way)
     ax.plot(across[1], each["after"], "<", color=color)
 ax.set(xlabel="share of what goes out of all nodes, in these three", ylabel="nats per character")
+ax.set_yscale("log")
+ax.yaxis.set(major_formatter="{x:g}", minor_formatter="{x:g}")
 ax.invert_yaxis()
 _ = ax.legend()
 
@@ -597,18 +620,19 @@ course.reveal("06.E", {name: dearest[f"nodes {name}"] for name in graph.names})
 # ### What it costs
 #
 # Growing has settings: a threshold, spares, two probabilities, a tax. And on a machine that
-# computes with whole tensors, a node that does not live yet costs as much as one that does: the
-# networks have room for all from the start. One node alive, in rooms of three sizes:
+# computes with whole tensors, a node that does not live yet costs as much as one that does: there
+# is room for all from the start. One living node, in rooms of two sizes:
 
 # %%
-cheap = {"seeds": 1, "steps": budget.steps(40)}
-paid = {n: grow(sk.tasks.sequences(0, units=n), rule.fixed(), **cheap).frame for n in (16, 64, 200)}
-ms = {n: 1000 * frame["seconds"].iloc[-1] / frame["step"].iloc[-1] for n, frame in paid.items()}
-pd.Series(ms, name="ms a step").round(1).to_frame().T
+rooms = {n: sk.tasks.sequences(0, units=n) for n in (16, 200)}
+steps = budget.steps(40)
+runs = {n: grow(each, rule.fixed(), seeds=1, steps=steps) for n, each in rooms.items()}
+took = {f"room for {n}": run.frame["seconds"].iloc[-1] for n, run in runs.items()}
+pd.Series(took, name=f"seconds for {steps} steps").round(2).to_frame().T
 
 # %% [markdown]
-# *Columns: room for so many nodes. One seed, on this machine.* In node-steps a network
-# that grows is cheap early on; you saw them in "Is it better?".
+# *On this machine, tests on test data included.* In node-steps a network that grows is cheap early
+# on; you saw them in "Is it better?".
 #
 # One more setting hides in the loss. Here it is the mean over the letters of a batch, and what the
 # optimizer remembers of a newcomer's gradients begins as small as the smallest of the others. Where

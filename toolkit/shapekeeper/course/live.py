@@ -7,7 +7,6 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 __all__ = ["live"]
@@ -25,7 +24,7 @@ def live(draw: Callable[[Any], Figure], every: int = 1) -> Callable[[Any], None]
         there is no cell, it draws nothing.
 
     Example:
-        >>> picture = live(lambda values: plt.figure())
+        >>> picture = live(lambda values: Figure())
         >>> picture([1, 2, 3])
     """
     times, shown = count(), []
@@ -35,7 +34,8 @@ def live(draw: Callable[[Any], Figure], every: int = 1) -> Callable[[Any], None]
         if next(times) % every or notebook is None or notebook.get_ipython() is None:
             return
         figure = draw(known)
-        plt.close(figure)  # or it would be shown once more at the end of the cell
+        if pyplot := sys.modules.get("matplotlib.pyplot"):
+            pyplot.close(figure)  # or it would be shown once more at the end of the cell
         if shown:
             shown[0].update(figure)
         else:
