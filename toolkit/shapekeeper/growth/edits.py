@@ -165,8 +165,9 @@ def _bear(growing: Growing, born: Tensor, rows: Tensor, batch: Any) -> None:
             growing.write(name, fresh[name], new)
             _remember(growing.optimizer.state[leaf], old[name], new)
     _write_mixed(growing, fresh, born)
+    statistics = {name for name, _ in growing.model.named_buffers()}
     for area in growing.anatomy.areas:
-        for name in {place.tensor for place in area.places(0)} & {*growing.buffers}:
+        for name in {place.tensor for place in area.places(0)} & statistics:
             new = growing.anatomy.entries(name, ~born, growing.buffers[name].ndim)
             start = 1.0 if name in area.ones else 0.0
             growing.buffers[name] = torch.where(new, growing.buffers[name], start)

@@ -15,7 +15,7 @@ from shapekeeper.tasks import Task
 from .anatomy import Anatomy, Named
 from .areas import Area
 from .edits import Chances, edit
-from .held import bound_tensors, mixes_nodes, open_entries, part, unfit
+from .held import bound_tensors, cut, mixes_nodes, open_entries, part, unfit
 from .rule import GrowthError, GrowthRule
 
 __all__ = ["Growing"]
@@ -321,18 +321,14 @@ class Growing:
         """By how much each bound weight breaks its constraint, `(runs,)` by name."""
         found = {}
         for name, c in self.constraints.items():
-            if c.event_dims == 0:
-                each = c.violation(seen[name]) * self.entries[name]
-            elif not mixes_nodes(c, name, seen[name].ndim - 1, self.anatomy):
-                each = c.violation(seen[name])
-            else:
-                each = torch.stack(
-                    [
-                        c.violation(part(value, self.anatomy.kept(name, alive))).amax()
-                        for value, alive in zip(seen[name], self.alive, strict=True)
-                    ]
-                )
-            found[name] = each.flatten(1).amax(1) if each.ndim > 1 else each
+            living = [{}] * self.runs
+            if name in self.anatomy.owners:
+                living = [self.anatomy.kept(name, alive) for alive in self.alive]
+            each = [
+                cut(c, kept, value.ndim).violation(part(value, kept)).amax()
+                for value, kept in zip(seen[name], living, strict=True)
+            ]
+            found[name] = torch.stack(each)
         return found
 
     # -- what nodes are worth ----------------------------------------------------------------

@@ -15,7 +15,7 @@ from shapekeeper.constraints import (
 )
 from shapekeeper.networks import RegionNetwork
 from shapekeeper.optimizers import EVEN_HANDED, asks_again, mixes_numbers
-from shapekeeper.strategies import Staged, Strategy
+from shapekeeper.strategies import Penalty, Staged, Strategy
 from shapekeeper.tasks import Task
 
 from .anatomy import Anatomy
@@ -51,6 +51,11 @@ def bound_tensors(
             f"Wanted a strategy that follows an optimizer's steps from start to end, got "
             f"{strategy.label}. Unconstrained, Penalty, AugmentedLagrangian, Freeze, Projection "
             "and Reparametrization work on networks that grow."
+        )
+    if isinstance(strategy, Penalty) and strategy.growth != 1:
+        wrong.append(
+            f"Wanted a penalty of one strength, got {strategy.label}: it would grow for numbers of "
+            "nodes that do not live."
         )
     for name, c in found.items():
         if name not in parameters:
