@@ -211,7 +211,8 @@ def _scale(ax: Axes, columns: list[str], curves: list[Curve], more: list[float])
     """Both axes, so that all has its place."""
     whole = np.concatenate([part for curve in curves for part in curve.parts])
     heights = np.array([*whole[:, 1:].ravel(), *more])
-    ax.set_xlim(min(turn.start for c in curves for turn in c.turns), whole[:, 0].max())
+    begin = min(turn.start for c in curves for turn in c.turns)
+    ax.set_xlim(begin, max(whole[:, 0].max(), begin + 1))  # at the start there is one step only
     low, high = heights.min(), heights.max()
     if {*columns} <= {*JUDGED}:
         if low > 0 and high > SPAN * low:
