@@ -120,23 +120,32 @@ ax = plots.lifetimes(grown)
 
 
 # %%
-def sketch(easy=10, hard=10, again=10):
-    _, ax = plt.subplots(figsize=(7.4, 2.8), layout="constrained")
-    ax.plot([0, 2500, 6000, 9500], [1, easy, hard, again], "D--", color="gray", mfc="none")
+parts = ("easy", "hard", "again")
+sliders = {name: ipywidgets.IntSlider(10, 1, 64, description=name) for name in parts}
+
+
+def sketch(change):
+    figure, ax = plt.subplots(figsize=(7.4, 2.8), layout="constrained")
+    heights = [1, *(slider.value for slider in sliders.values())]
+    ax.plot([0, 2500, 6000, 9500], heights, "D--", color="gray", mfc="none")
     ax.set(ylim=(0, 70), xlabel="step: easy until 2500, hard until 6000, easy", ylabel="nodes")
-    plt.show()
+    return figure
 
 
-drawing = ipywidgets.interactive(sketch, easy=(1, 64), hard=(1, 64), again=(1, 64))
-drawing
+# %%
+picture = course.live(sketch)
+picture(None)
+for slider in sliders.values():
+    slider.observe(picture, "value")
+ipywidgets.VBox([*sliders.values()])
 
 # %% [markdown]
 # The same from code, so that the notebook runs without a browser.
 
 # %%
 guess_size = None
-# guess_size = drawing.kwargs                             # what you drew
-# guess_size = {"easy": 10, "hard": 30, "again": 10}      # the same, written
+# guess_size = {name: slider.value for name, slider in sliders.items()}  # what you drew
+# guess_size = {"easy": 10, "hard": 30, "again": 10}                     # the same, written
 course.predict("06.A", guess_size)
 
 # %% [markdown]
@@ -207,8 +216,8 @@ _ = plots.growth(two, "metric", right, floor={name: floors[name] for name in two
 # %% [markdown]
 # *Left: look at where each curve bends, and compare the widths of the bands with the distance of
 # the lines. Hollow triangles are the medians of Miconi's 20 runs, for groups of six, one text read
-# at a time, after 100 000 steps. Right: the dotted lines are the floors, nobody can be below. Which of the two texts is
-# learned at once, and which only after a long time of learning nearly nothing?*
+# at a time, after 100 000 steps. Right: the dotted lines are the floors, nobody can be below. Which
+# of the two texts is learned at once, and which only after a long time of learning nearly nothing?*
 #
 # A harder text gets more nodes. But look at the left panel again: does either curve level off? The
 # easy text, at three times of one training:
