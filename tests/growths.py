@@ -52,7 +52,7 @@ def text_of(task: sk.Task, **changes) -> sk.Task:
 
 def memory(level: int = 2, units: int = 10, **changes) -> sk.Task:
     """One recurrent area that reads a text."""
-    made = sequences(level, units=units, streams=4, window=8, windows=15, optimizer=RMSPROP)
+    made = sequences(level, units=units, streams=4, window=5, windows=15, optimizer=RMSPROP)
     return text_of(made, **changes)
 
 
@@ -81,7 +81,7 @@ def two_areas(**changes) -> sk.Task:
     """Two recurrent areas, one of which hears the other."""
     regions = [sk.Region(name, 8, input=4, output=True) for name in ("left", "right")]
     graph = sk.RegionGraph(regions, [sk.Pathway("left", "right", density=0.6)])
-    made = two_texts(0, 2, graph=graph, streams=4, window=8, windows=15, optimizer=RMSPROP)
+    made = two_texts(0, 2, graph=graph, streams=4, window=5, windows=15, optimizer=RMSPROP)
     return text_of(made, **changes)
 
 

@@ -50,8 +50,7 @@ TASKS = {"memory": memory, "layers": layers, "normed": normed, "two areas": two_
 RULES = {
     "brisk": brisk(),
     "most waits": brisk(largest_jump=1e-3, hysteresis=1.5, spares=2),
-    "grace": brisk(grace=7, newborn=0.9, spread=0.1, step_bound=None, stray=0.3),
-    "no spares": brisk(spares=0, stray=0.4, delete=0.3),
+    "no spares": brisk(spares=0, grace=7, newborn=0.9, spread=0.1, step_bound=None, stray=0.3),
 }
 
 
@@ -62,55 +61,52 @@ RULES = {
 def test_padded_is_physical(make, physical, room, rule):
     """Losses, nodes, every event with its worth, jump and age, and what had to wait."""
     task, rule = make(), RULES[rule]
-    found = grow(task, rule, seeds=[1, 4], steps=100, start=3, device="cpu")
-    events = per_seed(found)
-    for column, seed in enumerate(found.seeds):
-        other = physical(task, rule, seed, 3, room)
-        losses, counts = [], [3]
-        for _ in range(100):
-            losses.append(other.take_step())
-            counts.append(len(other.places))
-        assert found.counts[:, column, 0].tolist() == counts
-        assert [e[:3] for e in events[seed]] == [e[:3] for e in other.events]
-        numbers = [[e[3:] for e in both] for both in (events[seed], other.events)]
-        assert_close(*(torch.tensor(n, dtype=DOUBLE) for n in numbers), rtol=1e-6, atol=1e-6)
-        last = found.frame[found.frame["seed"] == seed]
-        assert last["waited"].iloc[-1] == other.waited
-        ends = [0, *last["step"].iloc[1:]]
-        means = [np.mean(losses[a:b]) for a, b in pairwise(ends)]
-        assert last["loss"].iloc[1:].to_list() == pytest.approx(means, abs=1e-6)
-    kinds = {kind for seed in events for _, kind, *_ in events[seed]}
-    assert kinds == {"birth", "death"}
+    found = grow(task, rule, seeds=[4, 1], steps=100, start=3, device="cpu")
+    events = per_seed(found)[1]
+    other = physical(task, rule, 1, 3, room)
+    losses, counts = [], [3]
+    for _ in range(100):
+        losses.append(other.take_step())
+        counts.append(len(other.places))
+    assert found.counts[:, 1, 0].tolist() == counts
+    assert [e[:3] for e in events] == [e[:3] for e in other.events]
+    numbers = [[e[3:] for e in both] for both in (events, other.events)]
+    assert_close(*(torch.tensor(n, dtype=DOUBLE) for n in numbers), rtol=1e-6, atol=1e-6)
+    logged = found.frame[found.frame["seed"] == 1]
+    assert logged["waited"].iloc[-1] == other.waited
+    ends = [0, *logged["step"].iloc[1:]]
+    means = [np.mean(losses[a:b]) for a, b in pairwise(ends)]
+    assert logged["loss"].iloc[1:].to_list() == pytest.approx(means, abs=1e-6)
+    assert {event[1] for event in events} == {"birth", "death"}
 
 
 def test_waiting_was_seen():
     """The rules above would be equal without it, too, if nothing had to wait."""
-    found = grow(layers(), RULES["most waits"], seeds=[1, 4], steps=100, start=3, device="cpu")
+    found = grow(layers(), RULES["most waits"], seeds=[4, 1], steps=50, start=3, device="cpu")
     assert found.frame["waited"].iloc[-1] > 3
 
 
 # -- seeds side by side ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", ["memory", "normed", "two areas"])
 def test_runs_side_by_side_are_the_runs_alone(name):
     """Nodes, events and weights after 200 steps, in each of which many come and go."""
     task = TASKS[name]()
     rule = brisk(delete=0.2, stray=0.15)
-    together = grow(task, rule, seeds=[2, 0, 5], steps=200, device="cpu")
+    together = grow(task, rule, seeds=[2, 0], steps=200, device="cpu")
     assert all(births >= 5 and deaths >= 3 for births, deaths in tally(together).values())
-    for i, seed in enumerate(together.seeds):
-        alone = grow(task, rule, seeds=[seed], steps=200, device="cpu")
-        assert np.array_equal(alone.counts[:, 0], together.counts[:, i])
-        events = together.events[together.events["seed"] == seed].reset_index(drop=True)
-        pd.testing.assert_frame_equal(events, alone.events, rtol=1e-6, atol=1e-9)
-        states = (found.models()[j].state_dict() for found, j in ((alone, 0), (together, i)))
-        assert_close(*states, rtol=0, atol=1e-9)
+    alone = grow(task, rule, seeds=[0], steps=200, device="cpu")
+    assert np.array_equal(alone.counts[:, 0], together.counts[:, 1])
+    events = together.events[together.events["seed"] == 0].reset_index(drop=True)
+    pd.testing.assert_frame_equal(events, alone.events, rtol=1e-6, atol=1e-9)
+    states = alone.models()[0].state_dict(), together.models()[1].state_dict()
+    assert_close(*states, rtol=0, atol=1e-9)
 
 
 def test_the_same_twice():
     frames = [
-        grow(two_areas(), brisk(), seeds=2, steps=50, device="cpu").frame.drop(columns="seconds")
+        grow(two_areas(), brisk(), seeds=2, steps=25, device="cpu").frame.drop(columns="seconds")
         for _ in range(2)
     ]
     pd.testing.assert_frame_equal(*frames, check_exact=True)
@@ -127,13 +123,15 @@ def test_cuda_is_cpu():
 # -- what is not there is 0 -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", MANY)
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [*(("memory", optimizer) for optimizer in MANY), *((name, "Adam") for name in TASKS)],
+)
 def test_all_that_is_of_no_living_node_is_0_at_all_times(name, optimizer):
     """Weights, all that optimizers remember, and activities, counted node by node."""
     growing = begun(TASKS[name](optimizer=MANY[optimizer]), brisk(), seeds=[0, 1], start=2)
     seen = set()
-    for _ in range(50):
+    for _ in range(35):
         growing.take_step()
         for run in range(2):
             seen.add(tuple(growing.alive[run].tolist()))
@@ -151,7 +149,7 @@ def test_all_that_is_of_no_living_node_is_0_at_all_times(name, optimizer):
                         assert (tensor.index_select(axis, torch.tensor(index)) == 0).all()
             if growing.h is not None:
                 assert (growing.h[run][dead] == 0).all()
-    assert len(seen) > 4
+    assert len(seen) > 3
 
 
 def test_the_activity_of_one_just_born_is_0():
@@ -219,16 +217,14 @@ def scaled(task: sk.Task, by: float) -> sk.Task:
     return replace(task, loss=lambda prediction, target: by * task.loss(prediction, target))
 
 
-@pytest.mark.parametrize("make", [memory, layers, normed])
+@pytest.mark.parametrize("make", [memory, normed])
 def test_the_scale_of_the_loss_does_not_count(make):
     """For an optimizer that divides it away: nodes come and go at the same steps."""
     exact = partial(torch.optim.RMSprop, lr=0.01, eps=1e-30)
     task = make(optimizer=exact)
-    found = [
-        grow(scaled(task, by), brisk(), seeds=2, steps=100, device="cpu") for by in (1, 1 / 40)
-    ]
+    found = [grow(scaled(task, by), brisk(), seeds=2, steps=60, device="cpu") for by in (1, 1 / 40)]
     assert np.array_equal(found[0].counts, found[1].counts)
-    assert found[0].counts.max() > found[0].counts.min() + 2
+    assert found[0].counts.max() > found[0].counts.min() + 1
     states = ([m.state_dict() for m in one.models()] for one in found)
     assert_close(*states, rtol=1e-6, atol=1e-6)
 
@@ -343,7 +339,7 @@ def test_a_node_without_bound_cannot_evade_the_tax_by_its_scale(factor):
 @pytest.mark.parametrize(
     ("make", "off"),
     # closed weights take their step before they are closed again
-    [(memory, 1e-9), (layers, 1e-9), (normed, 1e-9), (two_areas, 0.01)],
+    [(memory, 1e-9), (normed, 1e-9), (two_areas, 0.01)],
 )
 def test_multipliers_are_the_only_size_of_what_goes_out(make, off, monkeypatch):
     """Where nothing bound would keep it, the size of what goes out stays 1."""
@@ -362,7 +358,7 @@ def test_multipliers_are_the_only_size_of_what_goes_out(make, off, monkeypatch):
     edit = engine.edit
     monkeypatch.setattr(engine, "edit", spied)
     rule = brisk(worth="multipliers", stray=0.3)
-    grow(make(), rule, seeds=2, steps=60, start=2, device="cpu")
+    grow(make(), rule, seeds=2, steps=40, start=2, device="cpu")
     assert len({*checked}) > 2
 
 
@@ -411,8 +407,10 @@ def loss_of(growing, run: int, x, y, h) -> float:
     return growing.task.loss(net(x[run], h[run][alive])[0], y[run]).item()
 
 
-@pytest.mark.parametrize("most", [None, 1e-3])
-@pytest.mark.parametrize("worth", ["outgoing", "multipliers", "readout multipliers"])
+@pytest.mark.parametrize(
+    ("worth", "most"),
+    [("outgoing", None), ("outgoing", 1e-3), ("multipliers", None), ("readout multipliers", None)],
+)
 @pytest.mark.parametrize("make", [memory, layers])
 def test_every_jump_is_what_it_changed(make, worth, most, monkeypatch):
     """The loss of small networks before and after, on the batch that was just learned from."""
@@ -434,7 +432,7 @@ def test_every_jump_is_what_it_changed(make, worth, most, monkeypatch):
         assert edited == {*changed}
 
     monkeypatch.setattr(engine, "edit", spied)
-    found = grow(make(), brisk(worth=worth, largest_jump=most), seeds=2, steps=60, start=4,
+    found = grow(make(), brisk(worth=worth, largest_jump=most), seeds=2, steps=40, start=4,
                  device="cpu")  # fmt: skip
     waited = found.frame["waited"].iloc[-2:].sum()
     if most is None:
@@ -585,17 +583,17 @@ def test_the_newborn_have_time():
 
 @pytest.mark.parametrize("name", TASKS)
 def test_events_add_up(name):
-    found = grow(TASKS[name](), brisk(), seeds=[3, 1], steps=120, start=2, device="cpu")
+    found = grow(TASKS[name](), brisk(), seeds=[3, 1], steps=80, start=2, device="cpu")
     frame, events = found.frame, found.events
     areas = [column.removeprefix("nodes:") for column in frame if column.startswith("nodes:")]
-    assert found.counts.shape == (121, 2, len(areas))
+    assert found.counts.shape == (81, 2, len(areas))
     born = defaultdict(int)
     for row, seed in enumerate(found.seeds):
         mine = events[events["seed"] == seed]
         names = [row for area in range(len(areas)) for row in range(2)]
         alive = {i: areas[i // 2] for i in range(len(names))}
         counts = {0: [2] * len(areas)}
-        for step in range(1, 121):
+        for step in range(1, 81):
             today = mine[mine["step"] == step]
             # an area has births or deaths, not both in one step
             assert today.groupby("area")["event"].nunique().max() in (1, np.nan) or today.empty
@@ -612,11 +610,11 @@ def test_events_add_up(name):
                     assert alive.pop(event.node) == event.area
                     assert event.age == step - born[seed, event.node]
             counts[step] = [[*alive.values()].count(area) for area in areas]
-        assert found.counts[:, row].tolist() == [counts[step] for step in range(121)]
+        assert found.counts[:, row].tolist() == [counts[step] for step in range(81)]
         ids = found.ids()[row]
         assert {node: area for area in areas for node in ids[area]} == alive
         mine = frame[frame["seed"] == seed]
-        nodes = np.array([sum(counts[step]) for step in range(121)])
+        nodes = np.array([sum(counts[step]) for step in range(81)])
         assert mine["nodes"].to_list() == nodes[mine["step"]].tolist()
         sums = np.cumsum(nodes) - nodes[0]
         assert mine["node_steps"].to_list() == sums[mine["step"]].tolist()
@@ -827,9 +825,9 @@ def test_what_cannot_be_grown(call, words):
 
 
 def test_steps_that_were_not_logged():
-    found = grow(layers(), brisk(), seeds=1, steps=400, device="cpu")
+    found = grow(layers(), brisk(), seeds=1, steps=80, device="cpu")
     for ask in (found.models, found.ids):
-        with pytest.raises(GrowthError, match=r"a step that was logged, got 7.* nearest one is 10"):
+        with pytest.raises(GrowthError, match=r"a step that was logged, got 7.* nearest one is 6"):
             ask(7)
     with pytest.raises(GrowthError, match=r"RegionNetwork, got a Sequential\. models\(\) gives"):
         found.graphs()

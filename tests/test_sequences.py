@@ -401,5 +401,5 @@ def test_two_texts_refuse_what_has_not_two_of_each():
     )
     with pytest.raises(TaskError, match=r"got 2 inputs of \[4, 3\] and 1 outputs\. Mark two"):
         two_texts(graph=graph)
-    with pytest.raises(TaskError, match=r"level .* got -1\..*level .* got -2\..*streams .* got 0"):
+    with pytest.raises(TaskError, match=r"easy .* got -1\..*hard .* got -2\..*streams .* got 0"):
         two_texts(easy=-1, hard=-2, streams=0)
