@@ -87,11 +87,12 @@ def _regions(
     net.load_state_dict(small)
     # Connections are drawn for the sizes of a graph: those that were trained are kept instead.
     shapes = {name: parameter.ndim for name, parameter in model.named_parameters()}
-    net.constraints = {
+    left = {
         name: cut(c, anatomy.kept(name, alive), shapes[name])
         for name, c in constraints.items()
         if name in anatomy.owners
     }
+    net.constraints = {name: c for name, c in left.items() if c is not None}
     return net.train(model.training)
 
 

@@ -324,11 +324,11 @@ class Growing:
             living = [{}] * self.runs
             if name in self.anatomy.owners:
                 living = [self.anatomy.kept(name, alive) for alive in self.alive]
-            each = [
-                cut(c, kept, value.ndim).violation(part(value, kept)).amax()
-                for value, kept in zip(seen[name], living, strict=True)
-            ]
-            found[name] = torch.stack(each)
+            worst = seen[name].new_zeros(self.runs)
+            for i, kept in enumerate(living):
+                if (left := cut(c, kept, seen[name].ndim - 1)) is not None:
+                    worst[i] = left.violation(part(seen[name][i], kept)).amax()
+            found[name] = worst
         return found
 
     # -- what nodes are worth ----------------------------------------------------------------
@@ -375,9 +375,10 @@ class Growing:
             return ones
         squares = torch.zeros_like(ones)
         for area, span in zip(self.anatomy.areas, self.anatomy.slices.values(), strict=True):
-            for name in {place.tensor for place in area.places(0)} & {*(area.scaled_by or seen)}:
-                if name in seen:
-                    squares[:, span] += self.anatomy.gathered(name, 0, seen[name].square())[:, span]
+            for place in area.places(0):
+                if place.tensor in (area.scaled_by or seen) and place.tensor in seen:
+                    sums = self.anatomy.gathered(place.tensor, 0, seen[place.tensor].square())
+                    squares[:, span] += sums[:, span] / place.each
         return torch.where(self.anatomy.bounded, ones, squares.sqrt())
 
     def worth(self, seen: Named | None = None, alive: Tensor | None = None) -> Tensor:

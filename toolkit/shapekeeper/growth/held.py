@@ -156,23 +156,27 @@ def open_entries(c: Constraint, shape: torch.Size) -> Tensor:
     return ((low != 0) | (high != 0)).expand(shape)
 
 
-def cut(c: Constraint, kept: Mapping[int, Tensor], ndim: int) -> Constraint:
-    """The constraint on what is left of a tensor.
+def cut(c: Constraint, kept: Mapping[int, Tensor], ndim: int) -> Constraint | None:
+    """The constraint on what is left of a tensor; None if it no longer asks for anything.
 
     Args:
         c: On the whole tensor.
         kept: Axis -> the indices that are left.
         ndim: Axes of the tensor.
     """
-    first, *others = [_cut(one, kept, ndim) for one in getattr(c, "parts", (c,))]
-    return reduce(lambda a, b: a & b, others, first)
+    parts = [_cut(one, kept, ndim) for one in getattr(c, "parts", (c,))]
+    left = [one for one in parts if one is not None]
+    return reduce(lambda a, b: a & b, left) if left else None
 
 
-def _cut(c: Constraint, kept: Mapping[int, Tensor], ndim: int) -> Constraint:
+def _cut(c: Constraint, kept: Mapping[int, Tensor], ndim: int) -> Constraint | None:
     if isinstance(c, Connections):
         fixed = None if c.fixed is None else _trailing(c.fixed, kept, ndim)
         return Connections(_trailing(c.mask, kept, ndim), fixed)
-    return Signs(_trailing(c.matrix, kept, ndim)) if isinstance(c, Signs) else c
+    if not isinstance(c, Signs):
+        return c
+    signs = _trailing(c.matrix, kept, ndim)
+    return Signs(signs) if signs.any() else None
 
 
 def _trailing(values: Tensor, kept: Mapping[int, Tensor], ndim: int) -> Tensor:
