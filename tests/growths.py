@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from points import DOUBLE, task
+from points import DOUBLE, points, task
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -64,6 +64,18 @@ def layers(*between: nn.Module, width: int = 8, **changes) -> sk.Task:
         return nn.Sequential(nn.Linear(6, width), *middle, nn.Linear(width, 3)).double()
 
     return task(**{"model": model, "constraints": {}, "optimizer": RMSPROP, **changes})
+
+
+def silent(**changes) -> sk.Task:
+    """Its inputs are 0, so that no gradient reaches a weight but that of the last bias."""
+    data = points()
+    (x, y), (tx, ty) = data.train, data.test
+    settings = {"data": sk.Data((0 * x, y), (0 * tx, ty)), **changes}
+
+    def model(seed: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(6, 8, bias=False), nn.Tanh(), nn.Linear(8, 3)).double()
+
+    return layers(**{"model": model, **settings})
 
 
 def normed(**changes) -> sk.Task:

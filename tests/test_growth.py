@@ -23,6 +23,7 @@ from growths import (
     normed,
     per_seed,
     put,
+    silent,
     tally,
     two_areas,
 )
@@ -78,6 +79,17 @@ def test_padded_is_physical(make, physical, room, rule):
     means = [np.mean(losses[a:b]) for a, b in pairwise(ends)]
     assert logged["loss"].iloc[1:].to_list() == pytest.approx(means, abs=1e-6)
     assert {event[1] for event in events} == {"birth", "death"}
+
+
+def test_draws_go_on_from_block_to_block():
+    """Chances are drawn for 256 steps at a time."""
+    growing = begun(layers(), RULES["brisk"], seeds=[3, 1], start=3)
+    other = PhysicalLayers(layers(), RULES["brisk"], 1, 3, 8)
+    growing.step = other.step = 240
+    for _ in range(40):
+        assert growing.take_step()[1].item() == pytest.approx(other.take_step(), abs=1e-9)
+        assert growing.alive[1].nonzero().flatten().tolist() == sorted(other.places)
+    assert min(event[0] for event in other.events) <= 256 < max(e[0] for e in other.events)
 
 
 def test_waiting_was_seen():
@@ -261,18 +273,6 @@ def test_newcomers_begin_low_in_what_is_known_of_gradients(optimizer):
 
 
 # -- the tax --------------------------------------------------------------------------------------
-
-
-def silent(**changes) -> sk.Task:
-    """Its inputs are 0, so that no gradient reaches a weight but that of the last bias."""
-    data = points()
-    (x, y), (tx, ty) = data.train, data.test
-    settings = {"data": sk.Data((0 * x, y), (0 * tx, ty)), **changes}
-
-    def model(seed: int) -> nn.Module:
-        return nn.Sequential(nn.Linear(6, 8, bias=False), nn.Tanh(), nn.Linear(8, 3)).double()
-
-    return layers(**{"model": model, **settings})
 
 
 @pytest.mark.parametrize(
@@ -658,17 +658,23 @@ def test_a_fixed_rule_edits_nothing():
     assert len(found.events) == 0
 
 
-def test_a_fixed_network_of_full_size_is_ordinary_training():
-    """With no tax and no bound: the plain loop, and the comparison without constraints."""
+@pytest.mark.parametrize("make", [layers, normed])
+def test_a_fixed_network_of_full_size_is_ordinary_training(make):
+    """Without a tax and a bound it is the plain loop, running statistics of a norm included."""
+    task = make(optimizer=MANY["AdamW"])
     rule = GrowthRule(penalty=0.0, step_bound=None).fixed()
-    task = layers(optimizer=MANY["AdamW"])
-    found = grow(task, rule, seeds=2, steps=30, start=8, device="cpu")
-    bound = replace(task, constraints={"2.bias": sk.Box(-1e6, 1e6)})
-    other = sk.compare(bound, [sk.Unconstrained("task")], seeds=2, steps=30, device="cpu")
-    for i, model in enumerate(found.models()):
-        for name, value in model.named_parameters():
-            wanted = other.tensors["Unconstrained task"][name][i]
-            assert_close(value.detach(), wanted, rtol=0, atol=1e-12)
+    sizes = {area.name: area.size for area in sk.growth.areas_of(task.start_model(0))}
+    found = grow(task, rule, seeds=[3, 2], steps=30, start=sizes, device="cpu")
+    plain = task.start_model(2).train()
+    optimizer = task.optimizer(list(plain.parameters()))
+    x, y = points().train
+    for step in range(30):
+        epoch, place = divmod(step, len(x) // task.batch_size)
+        chosen = task.batches(2, epoch, len(x))[place]
+        optimizer.zero_grad()
+        task.loss(plain(x[chosen]), y[chosen]).backward()
+        optimizer.step()
+    assert_close(found.models()[1].state_dict(), plain.state_dict(), rtol=0, atol=1e-10)
 
 
 def test_what_is_logged():
@@ -691,15 +697,18 @@ def test_metrics_are_those_of_the_small_networks():
         metrics = found.frame.loc[found.frame["step"] == step, "metric"].to_list()
         models = found.models(step)
         assert metrics == pytest.approx([sk.tasks.accuracy(m(x), y).item() for m in models])
-    task = memory()
-    found = grow(task, brisk(), seeds=1, steps=30, device="cpu")
+    task = memory(optimizer=partial(torch.optim.RMSprop, lr=0.1))
+    rule = brisk(step_bound=None)
+    found = grow(task, rule, seeds=1, steps=30, start=4, device="cpu")
     (net,) = found.models()
     x, y = (part.unflatten(0, (-1, 4)) for part in task.data_for(0).test)
-    h, total = net.rest(4), 0.0
+    h, on, anew = net.rest(4), 0.0, 0.0
     for window, targets in zip(x.double(), y, strict=True):
         scores, h = net(window, h)
-        total += cross_entropy(scores.flatten(0, 1), targets.flatten()).item()
-    assert found.frame["metric"].iloc[-1] == pytest.approx(total / len(x), abs=1e-6)
+        on += cross_entropy(scores.flatten(0, 1), targets.flatten()).item() / len(x)
+        anew += cross_entropy(net(window).flatten(0, 1), targets.flatten()).item() / len(x)
+    assert found.frame["metric"].iloc[-1] == pytest.approx(on, abs=1e-6)
+    assert abs(anew - on) > 1e-3
 
 
 def test_the_summary():

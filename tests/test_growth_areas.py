@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from growths import CPU, RMSPROP, brisk, layers, memory, normed, tally, two_areas
+from growths import CPU, RMSPROP, begun, brisk, edited, layers, memory, normed, tally, two_areas
 from points import DOUBLE
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -219,14 +219,16 @@ def test_ids_are_in_the_order_of_the_small_tensors():
     assert found.events["event"].nunique() == 2
 
 
-def test_ages():
+@pytest.mark.parametrize("step", [20, 40])
+def test_ages(step):
     found = grow(normed(), LOUD, seeds=2, steps=40, start=2, device="cpu")
     for row, seed in enumerate(found.seeds):
         births = found.events[(found.events["seed"] == seed) & (found.events["event"] == "birth")]
         born = dict(zip(births["node"], births["step"], strict=True))
-        for area, names in found.ids()[row].items():
-            wanted = [40 - born.get(name, 0) for name in names]
-            assert found.ages()[row][area] == wanted
+        for area, names in found.ids(step)[row].items():
+            wanted = [step - born.get(name, 0) for name in names]
+            assert found.ages(step)[row][area] == wanted
+    assert found.ages() == found.ages(40) != found.ages(20)
 
 
 # -- a module of one's own ------------------------------------------------------------------------
@@ -305,6 +307,21 @@ def test_what_begins_at_1_begins_at_1():
     assert norm.bias.tolist() == [0.0, 0.0]
     assert norm.running_var[1] == 1
     assert norm.running_mean[1] == 0
+
+
+def test_trying_what_an_edit_would_change_leaves_running_statistics():
+    """Each edit asks for several losses; a norm must not learn from them."""
+    growing = begun(normed(), brisk(stray=1.0, delete=0.0), start=3)
+    for _ in range(3):
+        growing.take_step()
+    before = {name: value.clone() for name, value in growing.buffers.items()}
+    assert {event["area"] for event in edited(growing)} == {"0", "3"}
+    assert growing.alive.sum() == 14
+    for name, value in before.items():
+        now = growing.buffers[name]
+        known = value if value.ndim == 1 else value[:, :6]
+        assert torch.equal(now if now.ndim == 1 else now[:, :6], known)
+        assert value.ndim > 1 or value.item() == 3
 
 
 def test_unbounded_newborns_hear_with_weights_one_long():

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from growths import RMSPROP, begun, brisk, layers, memory, tally, two_areas
+from growths import RMSPROP, begun, brisk, layers, memory, silent, tally, two_areas
 from points import DOUBLE
 from torch import nn
 from torch.testing import assert_close
@@ -152,6 +152,30 @@ def test_small_networks_keep_to_it_too(name, strategy):
             closed = {tuple(column) for column in (~SAYS).T.tolist()}
             for column in (weight == 0).T.tolist():
                 assert any(all(np.array(column) >= np.array(one)) for one in closed)
+
+
+@pytest.mark.parametrize("strategy", [sk.Projection(), sk.Reparametrization(), sk.Penalty(1.0)])
+def test_bound_weights_pay_the_tax_too(strategy):
+    """Without a gradient, as much in each step, within what is allowed."""
+    c = sk.Box(-0.5, 0.5)
+    rule = brisk(penalty=0.013).fixed()
+    growing = begun(silent(constraints={"2.weight": c}), rule, start=8, strategy=strategy)
+    first = torch.linspace(-0.12, 0.151, 24, dtype=DOUBLE).view(1, 3, 8)
+    with torch.no_grad():
+        growing.write("2.weight", first)
+    for step in range(1, 14):
+        growing.take_step()
+        wanted = first.sign() * (first.abs() - step * 0.013).relu()
+        assert_close(growing.seen()["2.weight"].detach(), wanted, rtol=0, atol=1e-6)
+
+
+def test_frozen_weights_pay_none():
+    task = silent(constraints={"2.weight": sk.Box(-0.5, 0.5)})
+    growing = begun(task, brisk(penalty=0.1).fixed(), start=8, strategy=sk.Freeze())
+    first = growing.leaves["2.weight"].detach().clone()
+    for _ in range(3):
+        growing.take_step()
+    assert torch.equal(growing.leaves["2.weight"].detach(), first)
 
 
 # -- events that nodes share ----------------------------------------------------------------------
