@@ -119,13 +119,13 @@ def test_a_drawing_holds_whatever_comes_and_goes(strategy):
     ]
     graph = sk.RegionGraph(regions, [sk.Pathway("left", "right", density=0.6)])
     task = sk.tasks.two_texts(0, 2, graph=graph, streams=4, window=8, windows=15)
-    found = grow(task, brisk(stray=0.2), seeds=2, steps=40, start=3, strategy=strategy,
+    found = grow(task, brisk(stray=0.2), seeds=2, steps=30, start=3, strategy=strategy,
                  device="cpu")  # fmt: skip
     assert {*found.events["event"]} == {"birth", "death"}
     bound = [column for column in found.frame if column.startswith("violation:")]
     assert bound == ["violation:weight", "violation:output_weight"]
     assert (found.frame[bound] == 0).all(axis=None)
-    for step in (0, 20, 40):
+    for step in (0, 10, 30):
         for net in found.models(step):
             left, right = net.graph.slices["left"], net.graph.slices["right"]
             assert (net.weight[left, right] == 0).all()
@@ -140,7 +140,7 @@ def test_a_drawing_holds_whatever_comes_and_goes(strategy):
 @pytest.mark.parametrize("name", ["connections out", "no negative weight", "a range"])
 def test_small_networks_keep_to_it_too(name, strategy):
     make, tensor, c, _ = CASES[name]
-    found = grow(make(constraints={tensor: c}), brisk(), seeds=2, steps=40, start=3,
+    found = grow(make(constraints={tensor: c}), brisk(), seeds=2, steps=20, start=3,
                  strategy=strategy, device="cpu")  # fmt: skip
     assert (found.frame[f"violation:{tensor}"] <= 1e-12).all()
     for model in found.models():
@@ -290,7 +290,7 @@ def test_the_room_there_is_does_not_count(name, strategy):
 # -- runs side by side ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strategy", ALL, ids=lambda s: s.label)
+@pytest.mark.parametrize("strategy", [ALL[0], ALL[1], ALL[-1]], ids=lambda s: s.label)
 def test_company_changes_nothing(strategy):
     task = layers(constraints={"0.weight": sk.NonNegative(), "2.weight": sk.Box(-0.5, 0.5)})
     rule = brisk(stray=0.2, delete=0.3)
@@ -393,10 +393,10 @@ def test_multipliers_refuse_sets_that_a_factor_leads_out_of(c, worth):
 def test_multipliers_go_with_cones(c, worth):
     task = layers(constraints={"2.weight": c})
     rule = brisk(worth="multipliers", stray=0.3)
-    found = grow(task, rule, seeds=2, steps=60, start=3, device="cpu")
+    found = grow(task, rule, seeds=2, steps=40, start=3, device="cpu")
     assert {*found.events["event"]} == {"birth", "death"}
-    for run, alive in enumerate(found._kept[60]["alive"]):
-        weight = found._kept[60]["tensors"]["2.weight"][run]
+    for run, alive in enumerate(found._kept[40]["alive"]):
+        weight = found._kept[40]["tensors"]["2.weight"][run]
         assert c.violation(weight).max() == 0
         assert (weight[:, ~alive] == 0).all()
         assert (weight[:, alive] != 0).any()

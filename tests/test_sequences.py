@@ -72,7 +72,7 @@ def test_first_groups_are_any():
 
 
 def test_after_each_pair_another_follows_six_times_in_ten():
-    text = spelled(sequence_text(0, 200_000, seed=2)[0])
+    text = spelled(sequence_text(0, 100_000, seed=2)[0])
     after = Counter(text[i + 1] for i in (m.start() for m in re.finditer("b", text[:-1])))
     assert set(after) == {"a", ")"}
     assert stats.binomtest(after["a"], after.total(), 0.6).pvalue > 1e-3
@@ -98,11 +98,11 @@ def counted(contexts, letters) -> float:
 
 
 def test_the_floor_of_easy_text():
-    text = sequence_text(0, 300_000, seed=7)[0].numpy()
+    text = sequence_text(0, 150_000, seed=7)[0].numpy()
     found = counted(text[:-1], text[1:])
-    assert found == pytest.approx(sequence_floor(0), abs=5e-4)
+    assert found == pytest.approx(sequence_floor(0), abs=1e-3)
     # nothing further back tells more
-    assert counted(text[:-2] * 4 + text[1:-1], text[2:]) == pytest.approx(found, abs=1e-4)
+    assert counted(text[:-2] * 4 + text[1:-1], text[2:]) == pytest.approx(found, abs=2e-4)
 
 
 @pytest.mark.parametrize("level", [1, 2, 4, 6])
