@@ -71,7 +71,7 @@ def edit(growing: Growing, x: Tensor, y: Tensor, h: Tensor | None) -> None:
         return
     rows = (dying | born).any(1).nonzero().squeeze(1)
     batch = x[rows], y[rows], None if h is None else h[rows]
-    before = _loss(growing, {k: v[rows] for k, v in seen.items()}, batch, growing.alive, rows)
+    before = _loss(growing, seen, batch, rows)
     _bury(growing, dying, rows, batch, before, worth)
     _bear(growing, born, rows, batch)
 
@@ -100,12 +100,11 @@ def _due(growing: Growing, worth: Tensor) -> tuple[Tensor, Tensor]:
     return dying, born
 
 
-def _loss(growing: Growing, seen: Named, batch: Any, alive: Tensor, rows: Tensor) -> Tensor:
-    """Loss of some runs if only these nodes lived."""
+def _loss(growing: Growing, seen: Named, batch: Any, rows: Tensor) -> Tensor:
+    """Loss of some runs with these weights."""
     x, y, h = batch
-    if h is not None:
-        h = h * growing.anatomy.along("bias", 0, alive[rows], True, h.ndim)
-    return growing.losses(growing.effective(seen), x, y, h, rows)[0]
+    some = {name: value[rows] for name, value in seen.items()}
+    return growing.losses(growing.effective(some), x, y, h, rows)[0]
 
 
 def _admitted(growing: Growing, jump: Tensor, asked: Tensor) -> Tensor:
@@ -126,7 +125,7 @@ def _bury(
         for name, value in growing.seen().items()
     }
     left = growing.held(left, alive)
-    jump = _loss(growing, {k: v[rows] for k, v in left.items()}, batch, alive, rows) - before
+    jump = _loss(growing, left, batch, rows) - before
     asked = dying[rows].any(1)
     allowed = _admitted(growing, jump, asked)
     growing.waited[rows[asked & ~allowed]] += 1
@@ -142,10 +141,10 @@ def _bear(growing: Growing, born: Tensor, rows: Tensor, batch: Any) -> None:
     if not bool(born.any()):
         return
     seen = growing.seen()
-    before = _loss(growing, {k: v[rows] for k, v in seen.items()}, batch, growing.alive, rows)
+    before = _loss(growing, seen, batch, rows)
     alive = growing.alive | born
     fresh = _newborn(growing, born, alive, seen)
-    jump = _loss(growing, {k: v[rows] for k, v in fresh.items()}, batch, alive, rows) - before
+    jump = _loss(growing, fresh, batch, rows) - before
     asked = born[rows].any(1)
     allowed = _admitted(growing, jump, asked)
     growing.waited[rows[asked & ~allowed]] += 1
