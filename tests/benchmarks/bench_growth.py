@@ -193,7 +193,7 @@ def told(runs: pd.DataFrame) -> str:
             easy = last.loc[(last["table"] == table) & (last["row"] == "easy") & with_easy]
             ranked = pd.concat([runs, easy])
             if ranked["row"].nunique() > 1:
-                levels = ranked["row"].str[-1].replace("y", "0").astype(int)
+                levels = ranked["row"].map({"easy": 0, **{name: int(name[-1]) for name in known}})
                 rank, p = spearmanr(levels, ranked["nodes"])
                 text += (
                     f"\n\nRank correlation of level and nodes, {table}, "

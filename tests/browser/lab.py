@@ -384,7 +384,7 @@ class Notebook:
             else:
                 self.call(SHUTDOWN, seconds=10)
             left = self.call(CLOSE, seconds=10)
-        except Exception:
+        except Exception:  # whatever it was, this page takes no other notebook
             return False
         for event, heard in self._heard.items():
             self.page.remove_listener(event, heard)

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map
 from shapekeeper.constraints import Constraint
 from shapekeeper.tasks import Task, TaskError
 
-__all__ = ["Program"]
+__all__ = ["Program", "stacked"]
 
 Treat = Callable[[Constraint, Tensor], Tensor]
 Named = dict[str, Tensor]
@@ -41,9 +41,9 @@ class Program:
         self.model = models[0].to(device)
         self.layout = getattr(self.model, "layout", "dense")
         trainable = {name for name, p in self.model.named_parameters() if p.requires_grad}
-        stacked = _stack(models, device)
-        self.parameters = {k: v for k, v in stacked.items() if k in trainable}
-        self.buffers = {k: v for k, v in stacked.items() if k not in trainable}
+        named = stacked(models, device)
+        self.parameters = {k: v for k, v in named.items() if k in trainable}
+        self.buffers = {k: v for k, v in named.items() if k not in trainable}
         self.on_weights = {k: c for k, c in task.constraints.items() if k in self.parameters}
         modules = dict(self.model.named_modules())
         self.on_outputs = {k: c for k, c in task.constraints.items() if k in modules}
@@ -148,7 +148,8 @@ class Program:
         return treat_output
 
 
-def _stack(models: list[nn.Module], device: torch.device) -> Named:
+def stacked(models: list[nn.Module], device: torch.device) -> Named:
+    """Parameters and buffers `(runs, *shape)` of alike modules, by name."""
     named = [dict([*m.named_parameters(), *m.named_buffers()]) for m in models]
     return {k: torch.stack([n[k].detach() for n in named]).to(device) for k in named[0]}
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from .areas import Area
 from .rule import GrowthError
 
-__all__ = ["Anatomy", "Named"]
+__all__ = ["MULTIPLIERS", "Anatomy", "Named"]
 
 Named = dict[str, Tensor]
+MULTIPLIERS = "multipliers"  # the tensor that a rule may add to those of the model
 Shapes = Mapping[str, torch.Size]
 
 
@@ -30,6 +31,7 @@ class Anatomy:
         area: Number of the area of each node, `(nodes,)`.
         price: Factor on the tax of each node, `(nodes,)`.
         bounded: Whether its activity is, `(nodes,)`.
+        all_bounded: Whether that of all is.
         groups: How many tensors read it, `(nodes,)`.
         owners: Tensor -> axis -> the node of each index of that axis, `nodes` where there is none.
         outputs: How many numbers the network answers with.
@@ -55,6 +57,7 @@ class Anatomy:
         groups = [len({place.tensor for place in area.places(1)}) for area in areas]
         self.groups = torch.tensor(groups, device=device)[self.area]
         self.bounded = torch.tensor([area.bounded for area in areas], device=device)[self.area]
+        self.all_bounded = all(area.bounded for area in areas)
         self.owners: dict[str, dict[int, Tensor]] = {}
         wrong = self._fill(shapes)
         if len(self.slices) < len(areas):
@@ -106,20 +109,19 @@ class Anatomy:
         """Those of them that are read by no node."""
         return [name for name in self.readers if 0 not in self.owners[name]]
 
-    def along(self, name: str, axis: int, values: Tensor, elsewhere: float, ndim: int) -> Tensor:
-        """Numbers of nodes, shaped to be multiplied with a tensor of the runs.
+    def along(self, name: str, axis: int, values: Tensor, ndim: int) -> Tensor:
+        """Numbers of nodes, shaped to be multiplied with a tensor of the runs; 1 where no node is.
 
         Args:
             name: Of the tensor.
             axis: One on which it has nodes, counted without that of the runs.
             values: A number for each node of each run, `(runs, nodes)`.
-            elsewhere: For entries of that axis that no node owns.
             ndim: Axes of the tensor, that of the runs included.
 
         Returns:
             `(runs, 1, ..., length of the axis, ..., 1)`.
         """
-        more = torch.full_like(values[:, :1], elsewhere)
+        more = torch.ones_like(values[:, :1])
         spread = torch.cat([values, more], dim=1)[:, self.owners[name][axis]]
         return spread.unflatten(1, [1] * axis + [-1] + [1] * (ndim - axis - 2))
 
@@ -136,7 +138,7 @@ class Anatomy:
         """
         found = alive.new_ones([1] * ndim)
         for axis in self.owners.get(name, ()):
-            found = found & self.along(name, axis, alive, True, ndim)
+            found = found & self.along(name, axis, alive, ndim)
         return found
 
     def gathered(self, name: str, axis: int, values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from shapekeeper.optimizers import SECOND_MOMENTS
 from shapekeeper.randomness import generator
 
-from .anatomy import Named
+from .anatomy import MULTIPLIERS, Named
 from .held import mixes_nodes
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Chances", "edit"]
 
 BLOCK = 256  # steps whose chances are one block of draws
+LEAST = 0.1  # the share of what is remembered of others that is smaller than a newcomer's
 # What optimizers keep of squared gradients or their sizes; all else that they keep is a momentum.
-LEAST = 0.1
 SIZES = {*SECOND_MOMENTS.values(), "sum", "max_exp_avg_sq", "exp_inf", "step_size"}
 
 
@@ -231,21 +231,21 @@ def _scale_newborn(growing: Growing, fresh: Named, born: Tensor, alive: Tensor) 
         inside[:, span] = born[:, span]
         factors = torch.where(inside & (sizes > 0), sizes.rsqrt(), 1)
         for name in names:
-            fresh[name] *= anatomy.along(name, 0, factors, 1.0, fresh[name].ndim)
+            fresh[name] *= anatomy.along(name, 0, factors, fresh[name].ndim)
     if rule.multiplied:
         lengths = growing.lengths(fresh)
         if rule.worth == "multipliers":
             for name in anatomy.readers:
                 factors = torch.where(born, 1 / lengths, 1)
-                fresh[name] *= anatomy.along(name, 1, factors, 1.0, fresh[name].ndim)
+                fresh[name] *= anatomy.along(name, 1, factors, fresh[name].ndim)
         first = torch.full_like(lengths, rule.newborn * rule.threshold)
-        fresh["multipliers"] = torch.where(born, first, fresh["multipliers"])
+        fresh[MULTIPLIERS] = torch.where(born, first, fresh[MULTIPLIERS])
         return
     worth = growing.worth(fresh, alive)
     due = rule.newborn * rule.threshold / worth
     factors = torch.where(born & (worth > 0), due, 1)
     for name in anatomy.readers:
-        fresh[name] *= anatomy.along(name, 1, factors, 1.0, fresh[name].ndim)
+        fresh[name] *= anatomy.along(name, 1, factors, fresh[name].ndim)
 
 
 def _remember(state: dict[str, Any], old: Tensor, new: Tensor) -> None:

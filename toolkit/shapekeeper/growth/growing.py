@@ -8,19 +8,18 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from shapekeeper.compare.batches import Batches
+from shapekeeper.compare.program import stacked
 from shapekeeper.networks import RegionNetwork
 from shapekeeper.strategies import Strategy
 from shapekeeper.tasks import Task
 
-from .anatomy import Anatomy, Named
+from .anatomy import MULTIPLIERS, Anatomy, Named
 from .areas import Area
 from .edits import Chances, edit
 from .held import bound_tensors, cut, mixes_nodes, open_entries, part, unfit
 from .rule import GrowthError, GrowthRule
 
 __all__ = ["Growing"]
-
-MULTIPLIERS = "multipliers"
 
 
 class Growing:
@@ -62,9 +61,9 @@ class Growing:
         self.rule, self.seeds, self.hooks, self.device = rule, list(seeds), strategy, device
         models = [task.start_model(seed) for seed in seeds]
         self.model: nn.Module = models[0].to(device)
-        stacked = _stacked(models, device)
+        tensors = stacked(models, device)
         trainable = {name for name, p in self.model.named_parameters() if p.requires_grad}
-        shapes = {name: value.shape[1:] for name, value in stacked.items()}
+        shapes = {name: value.shape[1:] for name, value in tensors.items()}
         self.anatomy = Anatomy(areas, shapes, device)
         frozen = [name for name in self.anatomy.readers if name not in trainable]
         if frozen:
@@ -81,9 +80,9 @@ class Growing:
         self.waited = torch.zeros(self.runs, dtype=torch.long, device=device)
         self.leaves: Named = {}
         self.memory: dict[str, Named] = {}
-        self.entries = {k: self.anatomy.entries(k, self.alive, v.ndim) for k, v in stacked.items()}
-        values = {k: v * self.entries[k] for k, v in stacked.items() if k in trainable}
-        self.buffers = {k: v for k, v in stacked.items() if k not in trainable}
+        self.entries = {k: self.anatomy.entries(k, self.alive, v.ndim) for k, v in tensors.items()}
+        values = {k: v * self.entries[k] for k, v in tensors.items() if k in trainable}
+        self.buffers = {k: v for k, v in tensors.items() if k not in trainable}
         self.constraints = bound_tensors(task, self.model, self.anatomy, strategy, rule)
         with torch.no_grad():
             if rule.multiplied:
@@ -132,7 +131,7 @@ class Growing:
             return ones
         lengths = self.lengths(values)
         for name in self.anatomy.readers:
-            values[name] = values[name] / self._along(name, 1, lengths, values[name])
+            values[name] = values[name] / self.anatomy.along(name, 1, lengths, values[name].ndim)
         return torch.where(self.alive, lengths, 0)
 
     # -- what the network sees ---------------------------------------------------------------
@@ -157,7 +156,8 @@ class Growing:
         factors = tensors.pop(MULTIPLIERS)
         for name in self.anatomy.readers:
             if self.rule.worth == "multipliers" or name in self.anatomy.readouts:
-                tensors[name] = tensors[name] * self._along(name, 1, factors, tensors[name])
+                of_sources = self.anatomy.along(name, 1, factors, tensors[name].ndim)
+                tensors[name] = tensors[name] * of_sources
         return tensors
 
     def losses(
@@ -168,18 +168,16 @@ class Growing:
         tensors = {**weights, **buffers}
         task, model = self.task, self.model
 
-        def one(tensors: Named, x: Tensor, y: Tensor) -> Tensor:
-            loss = task.loss(functional_call(model, tensors, (x,)), y)
-            return loss if task.regularizer is None else loss + task.regularizer(tensors)
-
-        def one_on(tensors: Named, x: Tensor, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-            prediction, after = functional_call(model, tensors, (x, h))
+        def one(tensors: Named, x: Tensor, y: Tensor, *h: Tensor) -> tuple[Tensor, ...]:
+            answer = functional_call(model, tensors, (x, *h))
+            prediction, *after = answer if h else (answer,)
             loss = task.loss(prediction, y)
-            return (loss if task.regularizer is None else loss + task.regularizer(tensors)), after
+            if task.regularizer is not None:
+                loss = loss + task.regularizer(tensors)
+            return loss, *after
 
-        if h is None:
-            return torch.vmap(one)(tensors, x, y), None
-        return torch.vmap(one_on)(tensors, x, y, h)
+        loss, *after = torch.vmap(one)(tensors, x, y, *([] if h is None else [h]))
+        return loss, after[0] if after else None
 
     def _rest(self, batch: int) -> Tensor | None:
         if not self.carries:
@@ -220,7 +218,7 @@ class Growing:
                 edit(self, x, y, h)
         if after is not None:
             # A node that is new or gone has not been active.
-            living = self.anatomy.along("bias", 0, self.alive, True, after.ndim)
+            living = self.anatomy.along("bias", 0, self.alive, after.ndim)
             self.h = after.detach() * living
         return loss.detach()
 
@@ -270,7 +268,8 @@ class Growing:
         tax = torch.where(scale > 0, tax / scale, 0)
         for name in self.anatomy.readers:
             w = seen[name]
-            less = w.sign() * (w.abs() - self._along(name, 1, tax.to(w), w)).clamp_min(0)
+            due = self.anatomy.along(name, 1, tax.to(w), w.ndim)
+            less = w.sign() * (w.abs() - due).clamp_min(0)
             self.write(name, less)
 
     def _lengthen(self, multipliers: Tensor) -> None:
@@ -278,7 +277,7 @@ class Growing:
         lengths = self.lengths({name: self.leaves[name] for name in self.anatomy.readers})
         for name in self.anatomy.readers:
             leaf = self.leaves[name]
-            leaf.div_(self._along(name, 1, lengths, leaf))
+            leaf.div_(self.anatomy.along(name, 1, lengths, leaf.ndim))
         multipliers.mul_(torch.where(self.alive, lengths, 1))
 
     def write(self, name: str, weights: Tensor, where: Tensor | None = None) -> None:
@@ -333,9 +332,6 @@ class Growing:
 
     # -- what nodes are worth ----------------------------------------------------------------
 
-    def _along(self, name: str, axis: int, values: Tensor, like: Tensor) -> Tensor:
-        return self.anatomy.along(name, axis, values, 1 if axis else True, like.ndim)
-
     def lengths(self, tensors: Named) -> Tensor:
         """Root of the sum of squares of all that goes out of a node; 1 where there is none."""
         squares = sum(
@@ -371,7 +367,7 @@ class Growing:
     def _scale(self, seen: Named) -> Tensor:
         """How large the activity of each node can be taken to be, `(runs, nodes)`."""
         ones = torch.ones_like(self.alive, dtype=next(iter(seen.values())).dtype)
-        if bool(self.anatomy.bounded.all()):
+        if self.anatomy.all_bounded:
             return ones
         squares = torch.zeros_like(ones)
         for area, span in zip(self.anatomy.areas, self.anatomy.slices.values(), strict=True):
@@ -392,12 +388,6 @@ class Growing:
         for name in self.anatomy.readers:
             sizes = self.anatomy.gathered(name, 1, seen[name].detach().abs())
             total += sizes / readers[name].clamp_min(1)
-        heard = [readers[name] for name in self.anatomy.readouts]
-        outputs = torch.stack([torch.zeros_like(total), *heard]).sum(0)
+        outputs = sum((readers[k] for k in self.anatomy.readouts), torch.zeros_like(total))
         outputs = torch.where(outputs > 0, outputs, self.anatomy.outputs)
         return total * outputs / self.anatomy.groups * self._scale(seen) * alive
-
-
-def _stacked(models: Sequence[nn.Module], device: torch.device) -> Named:
-    named = [dict([*model.named_parameters(), *model.named_buffers()]) for model in models]
-    return {k: torch.stack([n[k].detach() for n in named]).to(device) for k in named[0]}

@@ -20,7 +20,7 @@ from shapekeeper.tasks import Task
 from .anatomy import Named
 from .areas import Area, areas_of, priced
 from .compact import compacted, found_graph
-from .growing import MULTIPLIERS, Growing
+from .growing import Growing
 from .rule import OUTGOING_WEIGHTS, GrowthError, GrowthRule
 
 __all__ = ["Growth", "grow"]
@@ -277,7 +277,7 @@ def grow(
         growing.events,
         columns=["seed", "step", "event", "area", "node", "worth", "jump", "age"],
     )
-    return Growth(rule, tuple(chosen), log.frame(), events, np.stack(log.counts), growing, log.kept)
+    return Growth(rule, tuple(chosen), log.frame(), events, log.counted(), growing, log.kept)
 
 
 class Log:
@@ -290,18 +290,23 @@ class Log:
     def __init__(self, growing: Growing) -> None:
         self.growing, self.rows = growing, []
         self.kept: dict[int, dict[str, Any]] = {}
+        # Of each step, on the device that trains: no step waits for it.
         self.counts = [self._counted(growing.alive)]
-        self.losses, self.steps = torch.zeros(growing.runs, dtype=torch.float64), 0
+        self.losses, self.steps = torch.zeros_like(growing.alive[:, 0], dtype=torch.float64), 0
         self.node_steps = torch.zeros(growing.runs, dtype=torch.long, device=growing.device)
         self.began = perf_counter()
 
-    def _counted(self, alive: Tensor) -> np.ndarray:
+    def _counted(self, alive: Tensor) -> Tensor:
         spans = self.growing.anatomy.slices.values()
-        return torch.stack([alive[:, span].sum(1) for span in spans], dim=1).cpu().numpy()
+        return torch.stack([alive[:, span].sum(1) for span in spans], dim=1)
+
+    def counted(self) -> np.ndarray:
+        """Nodes of each area after each step, `(steps + 1, runs, areas)`."""
+        return torch.stack(self.counts).cpu().numpy()
 
     def note(self, loss: Tensor) -> None:
         """After a step."""
-        self.losses += loss.cpu()
+        self.losses += loss
         self.steps += 1
         self.node_steps += self.growing.alive.sum(1)
         self.counts.append(self._counted(self.growing.alive))
@@ -312,8 +317,9 @@ class Log:
         growing = self.growing
         seen = growing.seen()
         useful = growing.worth(seen) > growing.rule.hysteresis * growing.rule.threshold
-        counts, active = self.counts[-1], self._counted(useful)
-        metric = _judged(growing, growing.effective(seen))
+        counts, active = self.counts[-1].tolist(), self._counted(useful).tolist()
+        weights = growing.effective(seen)
+        metric = _judged(growing, weights)
         losses = (self.losses / self.steps).tolist() if self.steps else [np.nan] * growing.runs
         worst = {f"violation:{k}": v for k, v in growing.violations(seen).items()}
         for i, seed in enumerate(growing.seeds):
@@ -324,22 +330,19 @@ class Log:
                 "task": growing.task.name,
                 "loss": losses[i],
                 "metric": metric[i],
-                "nodes": int(counts[i].sum()),
-                "useful": int(active[i].sum()),
+                "nodes": sum(counts[i]),
+                "useful": sum(active[i]),
                 "node_steps": int(self.node_steps[i]),
                 "waited": int(growing.waited[i]),
                 "seconds": perf_counter() - self.began,
             }
             for k, area in enumerate(growing.anatomy.slices):
-                row |= {f"nodes:{area}": counts[i, k], f"useful:{area}": active[i, k]}
+                row |= {f"nodes:{area}": counts[i][k], f"useful:{area}": active[i][k]}
             self.rows.append(row | {name: float(v[i]) for name, v in worst.items()})
         self.losses.zero_()
         self.steps = 0
         self.kept[growing.step] = {
-            "tensors": {
-                **{k: v.clone() for k, v in _plain(growing, seen).items()},
-                **{k: v.clone() for k, v in growing.buffers.items()},
-            },
+            "tensors": {k: v.clone() for k, v in {**weights, **growing.buffers}.items()},
             "alive": growing.alive.clone(),
             "ids": growing.ids.clone(),
             "ages": growing.step - growing.born,
@@ -350,17 +353,12 @@ class Log:
         return pd.DataFrame(self.rows)
 
 
-def _plain(growing: Growing, seen: Named) -> Named:
-    return {k: v.detach() for k, v in growing.effective(seen).items() if k != MULTIPLIERS}
-
-
 def _judged(growing: Growing, weights: Named) -> list[float]:
     """The metric of each run on test data; a text is read in order."""
     task, model = growing.task, growing.model
     x, y = growing.batches.data["test"]
     axis = 0 if growing.batches.shared else 1
     tensors = {**weights, **growing.buffers}
-    tensors.pop(MULTIPLIERS, None)
     model.eval()
     where = None if growing.batches.shared else 0
     if growing.carries:
